@@ -1,0 +1,41 @@
+//! Annotations that protect something and that this version does not honour: their rules must not serve.
+use crate::annotation::Reader;
+
+/// ingress-nginx's annotations for authentication, access and limits.
+pub(crate) const NAMES: &[&str] = &[
+    "allowlist-source-range",
+    "auth-secret",
+    "auth-tls-match-cn",
+    "auth-tls-secret",
+    "auth-tls-verify-client",
+    "auth-type",
+    "auth-url",
+    "denylist-source-range",
+    "enable-modsecurity",
+    "limit-connections",
+    "limit-rpm",
+    "limit-rps",
+    "proxy-ssl-verify",
+    "whitelist-source-range",
+];
+
+/// Closes the rules for each such annotation.
+pub(crate) fn read(reader: &mut Reader<'_>) {
+    for name in NAMES {
+        if reader.has(name) {
+            reader.close(name, "protects this Ingress and is not supported by this version, so its paths answer 503; remove the annotation to serve them without that protection");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protective_annotation_closes() {
+        let mut reader = Reader::new([("auth-url", "http://auth")]);
+        read(&mut reader);
+        assert!(reader.finish().iter().any(|problem| problem.closes));
+    }
+}

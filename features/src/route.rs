@@ -1,0 +1,128 @@
+//! What a request that matched a rule gets.
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use table::ClusterId;
+
+use crate::Configured;
+
+/// The policy of a rule.
+#[derive(Debug)]
+pub struct Route {
+    /// Names the rule in metrics, logs and explanations.
+    pub labels: Arc<Labels>,
+    /// Where requests go.
+    pub backend: Backend,
+    /// How to talk to the endpoints.
+    pub upstream: Upstream,
+    /// The features that act on a request, in order.
+    pub plan: Box<[Configured]>,
+    /// What the data plane resolved once for this rule.
+    pub resolved: Resolved,
+}
+
+/// The objects that a rule came from. Texts are empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Labels {
+    /// Namespace of the Ingress.
+    pub namespace: Arc<str>,
+    /// Name of the Ingress.
+    pub ingress: Arc<str>,
+    /// Name of the Service.
+    pub service: Arc<str>,
+    /// Port of the Service, a number or a name.
+    pub service_port: Arc<str>,
+    /// Host of the rule as written.
+    pub host: Arc<str>,
+    /// Path of the rule, never of the request.
+    pub path: Arc<str>,
+}
+
+/// Where the requests of a rule go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// To the endpoints of a service port.
+    Cluster(ClusterId),
+    /// Nowhere: the rule could not be understood or must not serve. The answer is 503.
+    Refused(&'static str),
+}
+
+/// The protocol towards endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// HTTP/1.1 over TLS, HTTP/2 if the endpoint negotiates it.
+    Https,
+    /// HTTP/2 with prior knowledge.
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+impl Protocol {
+    /// Is the connection encrypted?
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+}
+
+/// How to talk to the endpoints of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Limit for establishing a connection.
+    pub connect_timeout: Duration,
+    /// Limit between two reads.
+    pub read_timeout: Duration,
+    /// Limit between two writes.
+    pub send_timeout: Duration,
+}
+
+/// The defaults of ingress-nginx.
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::default(),
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A place where the data plane keeps what it resolved for a rule (metric handles, the live cluster), so that no
+/// request has to look it up. Opaque here, and filled at most once.
+#[derive(Default)]
+pub struct Resolved(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+impl Resolved {
+    /// The value, made on first use.
+    pub fn get_or_init<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Arc<T>) -> Option<&T> {
+        let value: &Arc<dyn Any + Send + Sync> = self.0.get_or_init(|| make());
+        (**value).downcast_ref()
+    }
+}
+
+impl std::fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolved").field("done", &self.0.get().is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_resolved_once() {
+        let resolved = Resolved::default();
+        assert_eq!(resolved.get_or_init(|| Arc::new(1_u8)), Some(&1));
+        assert_eq!(resolved.get_or_init(|| Arc::new(2_u8)), Some(&1));
+        assert_eq!(resolved.get_or_init(|| Arc::new("other type")), None);
+    }
+}

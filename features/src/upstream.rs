@@ -1,0 +1,84 @@
+//! How to talk to endpoints: protocol and timeouts.
+use std::time::Duration;
+
+use crate::annotation::{Key, Reader, Row, seconds};
+use crate::route::{Protocol, Upstream};
+
+const PROTOCOL: Key<Protocol> = Key {
+    row: Row {
+        name: "backend-protocol",
+        sentence: "Protocol towards the endpoints: HTTP, HTTPS, GRPC (HTTP/2 without TLS) or GRPCS, in any case.",
+        default: "the appProtocol of the Service port, else HTTP",
+        example: "GRPC",
+    },
+    parse: |text| match text.to_ascii_uppercase().as_str() {
+        "HTTP" => Ok(Protocol::Http),
+        "HTTPS" => Ok(Protocol::Https),
+        "GRPC" => Ok(Protocol::H2c),
+        "GRPCS" => Ok(Protocol::H2),
+        _ => Err("is none of HTTP, HTTPS, GRPC and GRPCS".to_owned()),
+    },
+};
+
+const CONNECT: Key<Duration> = Key {
+    row: Row {
+        name: "proxy-connect-timeout",
+        sentence: "Seconds to wait for a connection to an endpoint.",
+        default: "5",
+        example: "2",
+    },
+    parse: seconds,
+};
+
+const READ: Key<Duration> = Key {
+    row: Row {
+        name: "proxy-read-timeout",
+        sentence: "Seconds to wait between two reads from an endpoint.",
+        default: "60",
+        example: "3600",
+    },
+    parse: seconds,
+};
+
+const SEND: Key<Duration> = Key {
+    row: Row {
+        name: "proxy-send-timeout",
+        sentence: "Seconds to wait between two writes to an endpoint.",
+        default: "60",
+        example: "120",
+    },
+    parse: seconds,
+};
+
+/// The keys that [`read`] takes.
+pub(crate) const KEYS: &[Row] = &[PROTOCOL.row, CONNECT.row, READ.row, SEND.row];
+
+/// Reads the settings; `protocol` is what the Service port asks for.
+pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
+    let default = Upstream::default();
+    Upstream {
+        protocol: reader.take(&PROTOCOL).unwrap_or(protocol),
+        connect_timeout: reader.take(&CONNECT).unwrap_or(default.connect_timeout),
+        read_timeout: reader.take(&READ).unwrap_or(default.read_timeout),
+        send_timeout: reader.take(&SEND).unwrap_or(default.send_timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotation_beats_the_service_port() {
+        assert_eq!(read(&mut Reader::new([("backend-protocol", "https")]), Protocol::H2c).protocol, Protocol::Https);
+        assert_eq!(read(&mut Reader::new([]), Protocol::H2c).protocol, Protocol::H2c);
+    }
+
+    #[test]
+    fn a_timeout_with_a_unit_keeps_the_default() {
+        let mut reader = Reader::new([("proxy-read-timeout", "90s"), ("proxy-send-timeout", "90")]);
+        let upstream = read(&mut reader, Protocol::Http);
+        assert_eq!((upstream.read_timeout.as_secs(), upstream.send_timeout.as_secs()), (60, 90));
+        assert_eq!(reader.finish().len(), 1);
+    }
+}

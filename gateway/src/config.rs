@@ -1,0 +1,84 @@
+//! What the operator decided for the data plane.
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Everything the gateway needs to know to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `--http-port`: plain-text requests; 0 takes any free port.
+    pub http_port: u16,
+    /// `--https-port`: requests over TLS; 0 takes any free port.
+    pub https_port: u16,
+    /// `--healthz-port`: `/metrics`, `/healthz`, `/readyz`; 0 takes any free port.
+    pub healthz_port: u16,
+    /// `--bind-address`: where all three listen.
+    pub bind_address: IpAddr,
+    /// `--threads`: worker threads.
+    pub threads: usize,
+    /// Limits on what strangers can send and hold.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// `--access-log`: one JSON line a request to standard output.
+    pub access_log: bool,
+}
+
+/// Limits on what a stranger can send and hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `--max-connections`: open client connections in all.
+    pub connections: usize,
+    /// `--max-connections-per-source`: open client connections from one address.
+    pub connections_per_source: usize,
+    /// `--max-request-head`: bytes of request line and fields.
+    pub head_bytes: usize,
+    /// `--max-request-fields`: number of request fields.
+    pub head_fields: usize,
+    /// `--max-requests-per-connection`: requests before a connection is closed.
+    pub requests_per_connection: u32,
+    /// `--max-concurrent-streams`: open HTTP/2 streams of one connection.
+    pub concurrent_streams: u32,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// `--client-header-timeout`: for a whole request head and for a TLS handshake.
+    pub head: Duration,
+    /// `--keep-alive`: an idle client connection.
+    pub keep_alive: Duration,
+    /// `--client-body-timeout`: between two reads of a request body.
+    pub body: Duration,
+    /// `--client-send-timeout`: between two writes of a response.
+    pub send: Duration,
+    /// `--shutdown-grace-period`: not ready but still accepting after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// `--drain-timeout`: for requests in flight after the grace period.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            connections_per_source: 16_384,
+            head_bytes: 32 * 1024,
+            head_fields: 100,
+            requests_per_connection: 10_000,
+            concurrent_streams: 100,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            body: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(5),
+            drain: Duration::from_secs(240),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Ingora.
+fn main() {}

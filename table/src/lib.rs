@@ -1,0 +1,26 @@
+//! What a request can match: hosts, paths, rules, clusters and certificates.
+//!
+//! Pure data, generic over what a match means. There is no clock, no I/O, no thread and no Kubernetes here.
+#![warn(clippy::disallowed_methods)]
+
+mod backend;
+mod certificate;
+mod find;
+mod host;
+mod host_map;
+mod path;
+mod rank;
+mod rules;
+mod table;
+mod update;
+
+pub use backend::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort};
+pub use certificate::Certificate;
+pub use find::{Ambiguous, Candidate, Found, Trace};
+pub use host::{HostPattern, HostPatternError, MAX_HOST, RequestHost, RequestHostError};
+pub use host_map::HostMap;
+pub use path::{MAX_PATH, PathMatch, PathMatchError, RequestPath, RequestPathError};
+pub use rank::Rank;
+pub use rules::{Rule, Rules};
+pub use table::{Generation, Table};
+pub use update::{Facts, Update};

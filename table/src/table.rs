@@ -1,0 +1,50 @@
+//! The route table: everything that a request can match, in one immutable generation.
+use std::sync::Arc;
+
+use crate::certificate::Certificate;
+use crate::host_map::HostMap;
+use crate::rules::{Rule, Rules};
+
+/// Counts the tables of a process from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+/// One generation of everything that requests and handshakes are decided on. Built once, never changed; a clone
+/// shares everything, so that the next generation costs what it changes.
+#[derive(Debug)]
+pub struct Table<P> {
+    /// Which one.
+    pub generation: Generation,
+    /// Rules by host.
+    pub hosts: HostMap<Arc<Rules<P>>>,
+    /// Serves what no rule matches; `None` answers 404.
+    pub default_backend: Option<Arc<Rule<P>>>,
+    /// Certificates by server name.
+    pub certificates: HostMap<Arc<Certificate>>,
+    /// Serves handshakes that no certificate covers; `None` leaves it to the gateway's self-signed one.
+    pub default_certificate: Option<Arc<Certificate>>,
+}
+
+impl<P> Default for Table<P> {
+    fn default() -> Self {
+        Self {
+            generation: Generation::default(),
+            hosts: HostMap::default(),
+            default_backend: None,
+            certificates: HostMap::default(),
+            default_certificate: None,
+        }
+    }
+}
+
+impl<P> Clone for Table<P> {
+    fn clone(&self) -> Self {
+        Self {
+            generation: self.generation,
+            hosts: self.hosts.clone(),
+            default_backend: self.default_backend.clone(),
+            certificates: self.certificates.clone(),
+            default_certificate: self.default_certificate.clone(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What the control plane sends to the data plane.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::{ClusterId, Endpoints};
+use crate::table::Table;
+
+/// One message of the channel between the planes.
+///
+/// Applied in the order of the fields, so that connections are made before they are broken: endpoints of a new cluster
+/// arrive before the table that names it, and a cluster retires after the table that no longer does.
+#[derive(Debug)]
+pub struct Update<P> {
+    /// Endpoints that are new or changed.
+    pub endpoints: Vec<(ClusterId, Arc<Endpoints>)>,
+    /// The next table, if anything but endpoints changed.
+    pub table: Option<Arc<Table<P>>>,
+    /// Clusters that no table names any more.
+    pub retired: Vec<ClusterId>,
+    /// When the oldest change in it reached the control plane.
+    pub arrived: Instant,
+    /// The control plane has read everything there is to read; set from the first such update on.
+    pub synced: bool,
+    /// What the control plane has to say about itself.
+    pub facts: Facts,
+}
+
+/// Figures of the control plane that the data plane publishes as metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Notes of severity error that hold now.
+    pub errors: usize,
+    /// Notes of severity warning that hold now.
+    pub warnings: usize,
+    /// Notes of severity info that hold now.
+    pub infos: usize,
+    /// Time that building this update took.
+    pub build: Duration,
+}

@@ -1,0 +1,15 @@
+//! Kubernetes objects to a route table, as a pure function.
+//!
+//! Tables are total: an object that cannot be understood becomes a rule that answers an error, plus a [`Note`]; it never
+//! takes another object down. There is no clock, no I/O and no Kubernetes client here.
+#![warn(clippy::disallowed_methods)]
+
+mod object;
+mod options;
+mod report;
+mod translator;
+
+pub use object::{Change, Kind, Object, ObjectRef};
+pub use options::Options;
+pub use report::{Note, Severity};
+pub use translator::{ExternalName, Output, Translator};

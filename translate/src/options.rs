@@ -1,0 +1,34 @@
+//! What the operator decided for the whole controller.
+
+/// Options of translation, named after ingress-nginx's flags.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--controller-class`: IngressClasses with this `spec.controller` are ours.
+    pub controller_class: String,
+    /// `--ingress-class`: value of the old `kubernetes.io/ingress.class` annotation that is ours.
+    pub ingress_class: String,
+    /// `--watch-ingress-without-class`: Ingresses that name no class are ours.
+    pub watch_ingress_without_class: bool,
+    /// With no IngressClass at all, Ingresses that name no class are ours: for a folder of manifests.
+    pub classless_without_classes: bool,
+    /// `--default-backend-service`: serves what no rule matches; its first port is used. Namespace and name.
+    pub default_backend_service: Option<(String, String)>,
+    /// `--default-ssl-certificate`: namespace and name of a Secret.
+    pub default_ssl_certificate: Option<(String, String)>,
+    /// `--annotations-prefix`, without the slash.
+    pub annotations_prefix: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            controller_class: "ingora.io/ingress-controller".to_owned(),
+            ingress_class: "ingora".to_owned(),
+            watch_ingress_without_class: false,
+            classless_without_classes: false,
+            default_backend_service: None,
+            default_ssl_certificate: None,
+            annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
+        }
+    }
+}
