@@ -1,0 +1,1 @@
+//! Real sockets, real protocols: one module per promise to the user.
