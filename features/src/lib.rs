@@ -12,7 +12,8 @@ mod upstream;
 use annotation::{Problem, Reader, Row};
 
 pub use request::{Request, Verdict};
-pub use route::{Backend, Labels, Protocol, Resolved, Route, Upstream};
+pub use route::{Backend, Labels, Protocol, Route, Upstream};
+pub use table::Resolved;
 
 /// What features may know about the rule they are configured for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

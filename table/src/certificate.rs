@@ -2,6 +2,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::resolved::Resolved;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate chain and its private key, checked to belong together by whoever made it.
@@ -16,6 +17,8 @@ pub struct Certificate {
     pub not_after: i64,
     /// The leaf's serial number in hexadecimal.
     pub serial: Arc<str>,
+    /// What the data plane made of it.
+    pub resolved: Resolved,
 }
 
 /// The key never shows.
@@ -37,7 +40,14 @@ mod tests {
     fn debug_output_holds_no_key() {
         let key = PrivateKeyDer::try_from(vec![0x30, 0x01, 0x5a]);
         let Ok(key) = key.or_else(|_| Ok::<_, ()>(PrivateKeyDer::Pkcs8(vec![1, 2, 3].into()))) else { panic!() };
-        let certificate = Certificate { source: "a/b".into(), chain: vec![], key, not_after: 1, serial: "00".into() };
+        let certificate = Certificate {
+            source: "a/b".into(),
+            chain: vec![],
+            key,
+            not_after: 1,
+            serial: "00".into(),
+            resolved: Resolved::default(),
+        };
         assert_eq!(format!("{certificate:?}"), r#"Certificate { source: "a/b", not_after: 1, serial: "00", .. }"#);
     }
 }

@@ -10,6 +10,7 @@ mod host;
 mod host_map;
 mod path;
 mod rank;
+mod resolved;
 mod rules;
 mod table;
 mod update;
@@ -21,6 +22,7 @@ pub use host::{HostPattern, HostPatternError, MAX_HOST, RequestHost, RequestHost
 pub use host_map::HostMap;
 pub use path::{MAX_PATH, PathMatch, PathMatchError, RequestPath, RequestPathError};
 pub use rank::Rank;
+pub use resolved::Resolved;
 pub use rules::{Rule, Rules};
 pub use table::{Generation, Table};
 pub use update::{Facts, Update};
