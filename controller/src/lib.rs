@@ -11,6 +11,12 @@ use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
 use translate::{Note, ObjectRef, Options};
 
+mod batch;
+mod document;
+mod holdoff;
+mod manifest;
+mod node;
+
 /// Where objects come from.
 #[derive(Clone, Debug)]
 pub enum Source {
