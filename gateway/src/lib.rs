@@ -1,5 +1,8 @@
 //! Pingora I/O: listeners, request phases, upstreams.
+mod access_log;
+mod admin;
 mod config;
+mod metrics;
 
 pub use config::{Config, Limits, Timeouts};
 

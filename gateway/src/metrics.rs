@@ -1,0 +1,152 @@
+//! What Prometheus can ask about the gateway: one registry, handles that are resolved before a request needs them.
+//!
+//! Nothing here is global. Whoever counts on the request path holds a handle ([`RuleMetrics`], [`ClusterMetrics`],
+//! [`Connections`]); the locks are taken when a rule or cluster appears, when it goes and when metrics are read.
+mod cluster;
+mod connection;
+mod control;
+mod label;
+mod register;
+mod rule;
+
+pub(crate) use cluster::{ClusterMetrics, ConnectResult};
+pub(crate) use connection::{BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal};
+pub(crate) use control::ControlPlane;
+pub(crate) use rule::{MethodLabel, RuleMetrics};
+
+use std::sync::Arc;
+
+use features::Labels;
+use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
+use table::ClusterId;
+
+use register::Register;
+
+/// Content-Type of what [`Metrics::encode`] writes.
+pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Everything that is counted, measured and published.
+pub(crate) struct Metrics {
+    registry: Registry,
+    rules: rule::Rules,
+    clusters: cluster::Clusters,
+    /// Client connections, handshakes and requests that never became one.
+    pub(crate) connections: Connections,
+    /// What the control plane has to say about itself.
+    pub(crate) control: ControlPlane,
+    access_log_dropped: IntCounter,
+}
+
+impl Metrics {
+    /// Registers every metric with a registry of its own.
+    ///
+    /// # Errors
+    /// When two metrics have the same name: an error in this module.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let register = Register(&registry);
+        let version = register.gauges("build_info", "Version of the gateway; always 1.", &["version"])?;
+        version.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        register_process(&registry)?;
+        Ok(Self {
+            rules: rule::Rules::new(&register)?,
+            clusters: cluster::Clusters::new(&register)?,
+            connections: Connections::new(&register)?,
+            control: ControlPlane::new(&register)?,
+            access_log_dropped: register.counter(
+                "access_log_dropped_total",
+                "Access log lines that were dropped because writing could not keep up or failed.",
+            )?,
+            registry,
+        })
+    }
+
+    /// The handle of a rule; requests that match none use the default labels. The same labels give the same handle
+    /// as long as anyone holds it. Takes a lock: keep the result.
+    pub(crate) fn rule(&self, labels: &Arc<Labels>) -> Arc<RuleMetrics> {
+        self.rules.get(labels)
+    }
+
+    /// Removes the series of rules whose handle nobody holds any more.
+    pub(crate) fn sweep(&self) {
+        self.rules.sweep();
+    }
+
+    /// The handle of a cluster. The same id gives the same handle until the cluster retires. Takes a lock: keep the
+    /// result.
+    pub(crate) fn cluster(&self, id: &ClusterId) -> Arc<ClusterMetrics> {
+        self.clusters.get(id)
+    }
+
+    /// Removes the series of a cluster. What handles that are still held count afterwards is not published.
+    pub(crate) fn retire_cluster(&self, id: &ClusterId) {
+        self.clusters.retire(id);
+    }
+
+    /// Counts lines that the access log could not write.
+    pub(crate) fn access_log_dropped(&self) -> IntCounter {
+        self.access_log_dropped.clone()
+    }
+
+    /// Everything in Prometheus' text format. Takes milliseconds with many series: not on a request thread.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded: an error in this module.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}
+
+/// Processor time, memory, threads and file descriptors, under the names that every Prometheus client uses.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &Registry) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn register_process(_registry: &Registry) -> Result<(), prometheus::Error> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The published lines that hold a text.
+    pub(crate) fn lines(metrics: &Metrics, part: &str) -> Vec<String> {
+        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        text.lines().filter(|line| !line.starts_with('#') && line.contains(part)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_version_and_the_process_are_published() {
+        let metrics = Metrics::new().unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(lines(&metrics, "build_info"), [format!("ingora_build_info{{version=\"{version}\"}} 1")]);
+        if cfg!(target_os = "linux") {
+            for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "start_time_seconds"] {
+                assert_eq!(lines(&metrics, &format!("process_{name}")).len(), 1, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_gateways_in_one_process_do_not_share_metrics() {
+        let (one, other) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+        one.access_log_dropped().inc();
+        assert_eq!(lines(&one, "access_log"), ["ingora_access_log_dropped_total 1"]);
+        assert_eq!(lines(&other, "access_log"), ["ingora_access_log_dropped_total 0"]);
+    }
+
+    #[test]
+    fn every_metric_has_the_prefix_and_a_sentence() {
+        let text = String::from_utf8(Metrics::new().unwrap().encode().unwrap()).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, sentence) = line.split_once(' ').unwrap();
+            assert!(name.starts_with("ingora_") || name.starts_with("process_"), "{name}");
+            assert!(sentence.ends_with('.'), "{line}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Connections to endpoints, retries and endpoint counts by cluster.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use table::ClusterId;
+
+use super::label::{ByLabel, ClosedLabel, closed_label};
+use super::register::Register;
+
+closed_label! {
+    /// What became of an attempt to connect to an endpoint.
+    ConnectResult {
+        /// It succeeded.
+        Ok = "ok",
+        /// The endpoint's host refused.
+        Refused = "refused",
+        /// The connect timeout ran out.
+        Timeout = "timeout",
+        /// The connection was reset.
+        Reset = "reset",
+        /// The TLS handshake failed.
+        Tls = "tls",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+closed_label! {
+    /// May an endpoint get requests?
+    EndpointState {
+        /// Yes.
+        Ready = "ready",
+        /// Only when none is ready.
+        Draining = "draining",
+    }
+}
+
+/// The handle of one cluster's metrics.
+pub(crate) struct ClusterMetrics {
+    connects: ByLabel<ConnectResult, IntCounter>,
+    retries: IntCounter,
+    endpoints: ByLabel<EndpointState, IntGauge>,
+}
+
+impl ClusterMetrics {
+    /// Counts an attempt to connect.
+    pub(crate) fn connect(&self, result: ConnectResult) {
+        self.connects.inc(result);
+    }
+
+    /// Counts a request that is tried on another endpoint.
+    pub(crate) fn retry(&self) {
+        self.retries.inc();
+    }
+
+    /// Publishes how many endpoints there are.
+    pub(crate) fn endpoints(&self, ready: usize, draining: usize) {
+        for (state, number) in [(EndpointState::Ready, ready), (EndpointState::Draining, draining)] {
+            if let Some(gauge) = self.endpoints.get(state) {
+                gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}
+
+/// The handles of all clusters.
+pub(super) struct Clusters {
+    connects: IntCounterVec,
+    retries: IntCounterVec,
+    endpoints: IntGaugeVec,
+    handles: Mutex<HashMap<ClusterId, Arc<ClusterMetrics>>>,
+}
+
+impl Clusters {
+    pub(super) fn new(register: &Register<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            connects: register.counters(
+                "upstream_connects_total",
+                "Attempts to connect to an endpoint.",
+                &["namespace", "service", "port", "result"],
+            )?,
+            retries: register.counters(
+                "upstream_retries_total",
+                "Requests that were tried on another endpoint.",
+                &["namespace", "service", "port"],
+            )?,
+            endpoints: register.gauges(
+                "upstream_endpoints",
+                "Endpoints by whether they may get requests.",
+                &["namespace", "service", "port", "state"],
+            )?,
+            handles: Mutex::default(),
+        })
+    }
+
+    pub(super) fn get(&self, id: &ClusterId) -> Arc<ClusterMetrics> {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.entry(id.clone()).or_insert_with(|| Arc::new(self.resolve(id))).clone()
+    }
+
+    fn resolve(&self, id: &ClusterId) -> ClusterMetrics {
+        let port = id.port().to_string();
+        let (namespace, service): (&str, &str) = (id.namespace(), id.service());
+        ClusterMetrics {
+            connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
+            retries: self.retries.with_label_values(&[namespace, service, &port]),
+            endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
+        }
+    }
+
+    pub(super) fn retire(&self, id: &ClusterId) {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if handles.remove(id).is_none() {
+            return;
+        }
+        let port = id.port().to_string();
+        let (namespace, service): (&str, &str) = (id.namespace(), id.service());
+        // All of them were made together; one that is gone already is what is wanted.
+        for result in ConnectResult::TEXTS {
+            drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
+        }
+        drop(self.retries.remove_label_values(&[namespace, service, &port]));
+        for state in EndpointState::TEXTS {
+            drop(self.endpoints.remove_label_values(&[namespace, service, &port, state]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::metrics::tests::lines;
+    use table::ServicePort;
+
+    #[test]
+    fn a_cluster_is_published_until_it_retires() {
+        let metrics = Metrics::new().unwrap();
+        let id = ClusterId::new("shop", "cart", ServicePort::Name("web".into()));
+        let cluster = metrics.cluster(&id);
+        cluster.connect(ConnectResult::Refused);
+        cluster.retry();
+        cluster.endpoints(3, 1);
+        let all = lines(&metrics, r#"namespace="shop""#);
+        assert_eq!(all.len(), ConnectResult::TEXTS.len() + 1 + 2);
+        for line in [
+            r#"ingora_upstream_connects_total{namespace="shop",port="web",result="refused",service="cart"} 1"#,
+            r#"ingora_upstream_retries_total{namespace="shop",port="web",service="cart"} 1"#,
+            r#"ingora_upstream_endpoints{namespace="shop",port="web",service="cart",state="ready"} 3"#,
+            r#"ingora_upstream_endpoints{namespace="shop",port="web",service="cart",state="draining"} 1"#,
+        ] {
+            assert!(all.iter().any(|have| have == line), "{line}");
+        }
+        metrics.retire_cluster(&id);
+        cluster.retry();
+        assert_eq!(lines(&metrics, "shop"), [""; 0]);
+    }
+
+    #[test]
+    fn a_cluster_has_one_handle() {
+        let metrics = Metrics::new().unwrap();
+        let id = ClusterId::new("shop", "cart", ServicePort::Number(80));
+        assert!(Arc::ptr_eq(&metrics.cluster(&id), &metrics.cluster(&id.clone())));
+    }
+}

@@ -1,0 +1,313 @@
+//! Requests, counted and timed by rule.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use features::Labels;
+use http::{Method, StatusCode};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+use super::label::{ClosedLabel, closed_label};
+use super::register::Register;
+
+/// Seconds. Few on purpose: each bucket is a series for each rule, method and status that is seen.
+const DURATION_BUCKETS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+const LABELS: &[&str] = &["namespace", "ingress", "service", "path", "method", "status"];
+
+/// Combinations of method and status that a rule keeps handles for.
+const SLOTS: usize = 16;
+
+closed_label! {
+    /// The method of a request. Strangers can invent methods; those are one value, so that they cannot invent series.
+    MethodLabel {
+        /// GET.
+        Get = "GET",
+        /// HEAD.
+        Head = "HEAD",
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+        /// DELETE.
+        Delete = "DELETE",
+        /// CONNECT.
+        Connect = "CONNECT",
+        /// OPTIONS.
+        Options = "OPTIONS",
+        /// TRACE.
+        Trace = "TRACE",
+        /// PATCH.
+        Patch = "PATCH",
+        /// Any other.
+        Other = "_other",
+    }
+}
+
+impl From<&Method> for MethodLabel {
+    fn from(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::DELETE => Self::Delete,
+            Method::CONNECT => Self::Connect,
+            Method::OPTIONS => Self::Options,
+            Method::TRACE => Self::Trace,
+            Method::PATCH => Self::Patch,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A status as it is published: registered ones and 499 (the client went away) as they are, others as their class, so
+/// that a server behind the gateway cannot invent series.
+fn status_label(status: u16) -> String {
+    let registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+    match status {
+        status if registered || status == 499 => status.to_string(),
+        100..=599 => format!("{}xx", status / 100),
+        _ => "_other".to_owned(),
+    }
+}
+
+#[derive(Clone)]
+struct Vecs {
+    count: IntCounterVec,
+    duration: HistogramVec,
+}
+
+/// Both metrics of one method and status.
+struct Series {
+    key: (MethodLabel, u16),
+    count: IntCounter,
+    duration: Histogram,
+}
+
+impl Series {
+    fn observe(&self, seconds: f64) {
+        self.count.inc();
+        self.duration.observe(seconds);
+    }
+}
+
+/// What is published of a rule's [`Labels`]. Rules that differ in the rest share their series.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct RuleLabels {
+    namespace: Arc<str>,
+    ingress: Arc<str>,
+    service: Arc<str>,
+    path: Arc<str>,
+}
+
+impl From<&Labels> for RuleLabels {
+    fn from(labels: &Labels) -> Self {
+        Self {
+            namespace: labels.namespace.clone(),
+            ingress: labels.ingress.clone(),
+            service: labels.service.clone(),
+            path: labels.path.clone(),
+        }
+    }
+}
+
+/// The handle of one rule's metrics.
+pub(crate) struct RuleMetrics {
+    labels: RuleLabels,
+    vecs: Vecs,
+    slots: [OnceLock<Series>; SLOTS],
+    /// What found no slot.
+    rest: Mutex<HashMap<(MethodLabel, u16), Series>>,
+}
+
+impl RuleMetrics {
+    fn new(labels: RuleLabels, vecs: Vecs) -> Self {
+        Self { labels, vecs, slots: [const { OnceLock::new() }; SLOTS], rest: Mutex::default() }
+    }
+
+    /// Counts a finished request. Neither locks nor allocates, but for the first request of a method and status, and
+    /// for combinations beyond the first [`SLOTS`].
+    pub(crate) fn observe(&self, method: MethodLabel, status: u16, seconds: f64) {
+        let key = (method, status);
+        for slot in &self.slots {
+            // Two threads may meet at an empty slot: one fills it, the other sees by the key whether it is its own.
+            let series = slot.get_or_init(|| self.resolve(key));
+            if series.key == key {
+                return series.observe(seconds);
+            }
+        }
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.entry(key).or_insert_with(|| self.resolve(key)).observe(seconds);
+    }
+
+    fn resolve(&self, key: (MethodLabel, u16)) -> Series {
+        self.with_values(key, |values| Series {
+            key,
+            count: self.vecs.count.with_label_values(values),
+            duration: self.vecs.duration.with_label_values(values),
+        })
+    }
+
+    fn with_values<T>(&self, (method, status): (MethodLabel, u16), then: impl FnOnce(&[&str; 6]) -> T) -> T {
+        let RuleLabels { namespace, ingress, service, path } = &self.labels;
+        then(&[namespace, ingress, service, path, method.text(), &status_label(status)])
+    }
+
+    /// Removes every series that it made.
+    fn remove(&self) {
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.iter().filter_map(OnceLock::get);
+        for series in slots.chain(rest.values()) {
+            self.with_values(series.key, |values| {
+                // Unregistered statuses share a series, so it may be gone already: that is what is wanted.
+                drop(self.vecs.count.remove_label_values(values));
+                drop(self.vecs.duration.remove_label_values(values));
+            });
+        }
+    }
+}
+
+/// The handles of all rules.
+pub(super) struct Rules {
+    vecs: Vecs,
+    handles: Mutex<HashMap<RuleLabels, Arc<RuleMetrics>>>,
+}
+
+impl Rules {
+    pub(super) fn new(register: &Register<'_>) -> Result<Self, prometheus::Error> {
+        let count = register.counters("requests_total", "Finished requests.", LABELS)?;
+        let duration = register.histograms(
+            "request_duration_seconds",
+            "Time from a request's head to the end of its response.",
+            LABELS,
+            DURATION_BUCKETS,
+        )?;
+        Ok(Self { vecs: Vecs { count, duration }, handles: Mutex::default() })
+    }
+
+    pub(super) fn get(&self, labels: &Labels) -> Arc<RuleMetrics> {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = RuleLabels::from(labels);
+        let new = |labels: &RuleLabels| Arc::new(RuleMetrics::new(labels.clone(), self.vecs.clone()));
+        handles.entry(labels).or_insert_with_key(new).clone()
+    }
+
+    /// Removes the series of handles that only this map holds. The lock keeps [`Rules::get`] from handing one out
+    /// meanwhile.
+    pub(super) fn sweep(&self) {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.retain(|_, rule| {
+            let held = Arc::strong_count(rule) > 1;
+            if !held {
+                rule.remove();
+            }
+            held
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::metrics::tests::lines;
+
+    fn labels(path: &str, host: &str) -> Arc<Labels> {
+        Arc::new(Labels {
+            namespace: "shop".into(),
+            ingress: "web".into(),
+            service: "cart".into(),
+            service_port: "80".into(),
+            host: host.into(),
+            path: path.into(),
+        })
+    }
+
+    #[test]
+    fn a_request_is_counted_and_timed_under_the_rules_labels() {
+        let metrics = Metrics::new().unwrap();
+        metrics.rule(&labels("/cart", "a.com")).observe(MethodLabel::Get, 200, 0.02);
+        assert_eq!(
+            lines(&metrics, "ingora_requests_total"),
+            [
+                r#"ingora_requests_total{ingress="web",method="GET",namespace="shop",path="/cart",service="cart",status="200"} 1"#
+            ]
+        );
+        let buckets = lines(&metrics, "request_duration_seconds_bucket");
+        assert_eq!(buckets.len(), DURATION_BUCKETS.len() + 1);
+        assert!(buckets.iter().any(|line| line.contains(r#"le="0.005"} 0"#)), "{buckets:?}");
+        assert!(buckets.iter().any(|line| line.contains(r#"le="0.025"} 1"#)), "{buckets:?}");
+    }
+
+    #[test]
+    fn combinations_beyond_the_slots_are_counted() {
+        let metrics = Metrics::new().unwrap();
+        let rule = metrics.rule(&labels("/", "a.com"));
+        for status in 400..=u16::try_from(400 + SLOTS).unwrap() {
+            rule.observe(MethodLabel::Get, status, 0.001);
+        }
+        let last = 400 + SLOTS;
+        rule.observe(MethodLabel::Get, u16::try_from(last).unwrap(), 0.001);
+        let counted = lines(&metrics, "ingora_requests_total");
+        assert_eq!(counted.len(), SLOTS + 1);
+        assert!(counted.iter().any(|line| line.ends_with(&format!("status=\"{last}\"}} 2"))), "{counted:?}");
+    }
+
+    #[test]
+    fn threads_that_meet_at_an_empty_slot_lose_nothing() {
+        let metrics = Metrics::new().unwrap();
+        let rule = metrics.rule(&labels("/", "a.com"));
+        std::thread::scope(|scope| {
+            for start in 0..4_u16 {
+                let rule = &rule;
+                scope.spawn(move || {
+                    for turn in 0..400 {
+                        rule.observe(MethodLabel::Get, 200 + (start + turn) % 8, 0.001);
+                    }
+                });
+            }
+        });
+        let sum: f64 = rule.slots.iter().filter_map(OnceLock::get).map(|series| series.count.get() as f64).sum();
+        assert_eq!(rule.slots.iter().filter_map(OnceLock::get).count(), 8);
+        assert!((sum - 1600.0).abs() < f64::EPSILON, "{sum}");
+    }
+
+    #[test]
+    fn the_series_of_a_rule_that_nobody_holds_are_swept() {
+        let metrics = Metrics::new().unwrap();
+        let kept = metrics.rule(&labels("/kept", "a.com"));
+        let dropped = metrics.rule(&labels("/dropped", "a.com"));
+        for status in 400..420 {
+            kept.observe(MethodLabel::Get, status, 0.001);
+            dropped.observe(MethodLabel::Get, status, 0.001);
+        }
+        metrics.sweep();
+        assert!(!lines(&metrics, "/dropped").is_empty());
+        drop(dropped);
+        metrics.sweep();
+        assert_eq!(lines(&metrics, "/dropped"), [""; 0]);
+        assert!(!lines(&metrics, "/kept").is_empty());
+    }
+
+    #[test]
+    fn rules_that_differ_in_host_only_share_their_series() {
+        let metrics = Metrics::new().unwrap();
+        let (one, other) = (metrics.rule(&labels("/", "a.com")), metrics.rule(&labels("/", "b.com")));
+        one.observe(MethodLabel::Get, 200, 0.001);
+        drop(one);
+        metrics.sweep();
+        other.observe(MethodLabel::Get, 200, 0.001);
+        assert!(lines(&metrics, "ingora_requests_total").iter().all(|line| line.ends_with(" 2")));
+        assert_eq!(lines(&metrics, "ingora_requests_total").len(), 1);
+    }
+
+    #[test]
+    fn strangers_cannot_invent_series() {
+        assert_eq!(MethodLabel::from(&Method::from_bytes(b"BREW").unwrap()).text(), "_other");
+        assert_eq!(MethodLabel::from(&Method::PATCH).text(), "PATCH");
+        let labels = [(200, "200"), (499, "499"), (288, "2xx"), (599, "5xx"), (0, "_other"), (999, "_other")];
+        for (status, label) in labels {
+            assert_eq!(status_label(status), label);
+        }
+    }
+}
