@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// Everything the gateway needs to know to start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// `--http-port`: plain-text requests; 0 takes any free port.
     pub http_port: u16,

@@ -1,50 +1,38 @@
 //! Pingora I/O: listeners, request phases, upstreams.
+//!
+//! Sees the route table, the features and Pingora; neither Kubernetes nor how a table is made.
 mod access_log;
 mod admin;
+mod admission;
+mod answer;
 mod config;
+mod connection;
+mod context;
+mod handshake;
+mod head;
+mod live;
 mod metrics;
+mod phases;
+mod proxy;
+mod serve;
+mod server;
+mod tls;
+mod upstream;
+mod worker;
+
+use std::fmt;
 
 pub use config::{Config, Limits, Timeouts};
-
-use features::Route;
-use table::Update;
-use tokio::sync::mpsc;
+pub use server::{Running, run, start};
 
 /// Why the gateway cannot start: one sentence with the remedy.
 #[derive(Debug)]
 pub struct Error(pub String);
 
-/// A gateway that serves: the addresses it got, and how to end it.
-#[derive(Debug)]
-pub struct Running {
-    /// Where plain-text requests are taken.
-    pub http: std::net::SocketAddr,
-    /// Where requests over TLS are taken.
-    pub https: std::net::SocketAddr,
-    /// Where `/metrics`, `/healthz` and `/readyz` are.
-    pub healthz: std::net::SocketAddr,
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-impl Running {
-    /// Starts the graceful end, as SIGTERM does: not ready, grace period, drain. Returns at once.
-    pub fn terminate(&self) {}
-
-    /// Waits until everything has ended.
-    pub fn wait(self) {}
-}
-
-/// Opens the listeners and serves on threads of its own.
-///
-/// # Errors
-/// When a listener cannot be opened.
-pub fn start(_config: Config, _updates: mpsc::Receiver<Update<Route>>) -> Result<Running, Error> {
-    Err(Error("not there yet".to_owned()))
-}
-
-/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks.
-///
-/// # Errors
-/// When a listener cannot be opened.
-pub fn run(_config: Config, _updates: mpsc::Receiver<Update<Route>>) -> Result<(), Error> {
-    Err(Error("not there yet".to_owned()))
-}
+impl std::error::Error for Error {}

@@ -31,6 +31,14 @@ macro_rules! closed_label {
                 self as usize
             }
         }
+
+        impl $name {
+            /// As it is published and logged.
+            #[allow(dead_code, reason = "not every label is needed as text")]
+            pub(crate) fn as_str(self) -> &'static str {
+                $crate::metrics::label::ClosedLabel::text(self)
+            }
+        }
     };
 }
 pub(super) use closed_label;

@@ -1,0 +1,241 @@
+//! One client connection as Pingora sees it: TCP or TLS, with what is known about the client.
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use http::HeaderValue;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID,
+};
+use pingora_http::ResponseHeader;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::access_log::Tls;
+use crate::admission::Permit;
+use crate::metrics::OpenConnection;
+
+/// What is known about a client for as long as it is connected. Values that requests forward are made once here.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// Its IP address as a field value.
+    pub(crate) ip: HeaderValue,
+    /// The port that upstreams are told: 443 for TLS, whatever the listener's own is (as ingress-nginx does).
+    pub(crate) port: HeaderValue,
+    /// The TLS session, if there is one.
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Client {
+    /// What is known about a client that has just connected to a listener's port.
+    pub(crate) fn new(address: SocketAddr, port: u16, tls: Option<Tls>) -> Self {
+        let ip = text_value(&address.ip().to_canonical().to_string());
+        let port = text_value(&if tls.is_some() { 443 } else { port }.to_string());
+        Self { address, ip, port, tls }
+    }
+
+    /// The client of a session, which [`Connection`] put into its digest.
+    pub(crate) fn of(digest: Option<&Digest>) -> Option<&Self> {
+        digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
+}
+
+/// Addresses and numbers are always valid field values.
+fn text_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The bytes' way.
+pub(crate) enum Transport {
+    /// In plain text.
+    Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+/// A client connection.
+pub(crate) struct Connection {
+    transport: Transport,
+    /// Bytes that were read ahead and must be read again.
+    replay: BytesMut,
+    http2: bool,
+    client: Arc<ProxyDigest>,
+    ssl: Option<Arc<SslDigest>>,
+    socket: Arc<SocketDigest>,
+    _permit: Permit,
+    _open: OpenConnection,
+}
+
+impl Connection {
+    /// Wraps an accepted connection. `http2` says what ALPN selected.
+    pub(crate) fn new(transport: Transport, http2: bool, client: Client, held: (Permit, OpenConnection)) -> Self {
+        let socket = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
+        // Known already; asking the kernel again would cost a system call.
+        let address = pingora_core::protocols::l4::socket::SocketAddr::Inet(client.address);
+        socket.peer_addr.get_or_init(|| Some(address));
+        let ssl = client
+            .tls
+            .as_ref()
+            .map(|tls| Arc::new(SslDigest::new(String::new(), tls.version.to_string(), None, None, Vec::new())));
+        let client = Arc::new(ProxyDigest::new(Box::new(no_response()), Some(Box::new(client))));
+        Self {
+            transport,
+            replay: BytesMut::new(),
+            http2,
+            client,
+            ssl,
+            socket: Arc::new(socket),
+            _permit: held.0,
+            _open: held.1,
+        }
+    }
+
+    /// Did ALPN select HTTP/2?
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// Turns a plain-text connection whose first bytes were the HTTP/2 preface into an HTTP/2 one.
+    pub(crate) fn into_http2(mut self, replay: BytesMut) -> Self {
+        self.replay = replay;
+        self.http2 = true;
+        self
+    }
+}
+
+/// Pingora's digest of a CONNECT proxy is the only place that reaches HTTP/1 and HTTP/2 sessions alike; it wants a
+/// response, which nobody reads.
+fn no_response() -> ResponseHeader {
+    ResponseHeader::from(http::Response::new(()).into_parts().0)
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.replay.is_empty() {
+            let len = self.replay.len().min(buf.remaining());
+            buf.put_slice(self.replay.get(..len).unwrap_or_default());
+            self.replay.advance(len);
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.transport {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Transport::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Tcp(tcp) => tcp.is_write_vectored(),
+            Transport::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Transport::Tls(tls) => {
+                ready!(Pin::new(&mut *tls).poll_shutdown(cx))?;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already; there is nobody left to tell.
+        AsyncWriteExt::shutdown(self).await.ok();
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> i32 {
+        self.transport.socket().as_raw_fd()
+    }
+}
+
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.ssl.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.http2.then_some(ALPN::H2)
+    }
+}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.client.clone())
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}
+
+#[async_trait]
+impl Peek for Connection {}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("http2", &self.http2).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! The TLS handshake of a client. The ClientHello is read before anything is decided, so that what is decided may depend
+//! on the server name.
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::server::Acceptor;
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::access_log::Tls;
+use crate::connection::{Client, Connection, Transport};
+use crate::metrics::Handshake;
+use crate::serve::Server;
+use crate::worker::Held;
+
+/// Shakes hands within the time that a request head may take.
+pub(crate) async fn handshake(
+    server: &Server,
+    config: Arc<ServerConfig>,
+    tcp: TcpStream,
+    address: SocketAddr,
+    port: u16,
+    held: Held,
+) -> Option<Connection> {
+    let limit = server.proxy.timeouts.head;
+    let connections = &server.proxy.metrics.connections;
+    match tokio::time::timeout(limit, accept(config, tcp)).await {
+        Ok(Ok(stream)) => {
+            connections.handshake(Handshake::Ok);
+            let session = stream.get_ref().1;
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let client = Client::new(address, port, Some(describe(session)));
+            Some(Connection::new(Transport::Tls(Box::new(stream)), http2, client, held))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, client = %address, "TLS handshake failed");
+            connections.handshake(Handshake::Failed);
+            None
+        }
+        Err(_) => {
+            connections.handshake(Handshake::Timeout);
+            None
+        }
+    }
+}
+
+async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    hello.into_stream(config).await
+}
+
+fn describe(session: &rustls::ServerConnection) -> Tls {
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "unknown",
+    };
+    Tls { version: version.into(), sni: session.server_name().map(Into::into) }
+}

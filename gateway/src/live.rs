@@ -1,0 +1,71 @@
+//! The table that serves now, and how the next one takes its place.
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use features::Route;
+use table::{Table, Update};
+use tokio::sync::mpsc;
+
+use crate::admin::Readiness;
+use crate::metrics::Metrics;
+use crate::upstream::Registry;
+
+/// Everything that changes while the gateway runs.
+pub(crate) struct Live {
+    table: ArcSwap<Table<Route>>,
+    /// The clusters, which outlive tables.
+    pub(crate) clusters: Registry,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+impl Live {
+    /// Starts with an empty table, which serves nothing.
+    pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
+        Self { table: ArcSwap::default(), clusters: Registry::new(metrics.clone()), metrics, readiness }
+    }
+
+    /// The table that serves now. Not to be held across an await: keep the rule instead.
+    pub(crate) fn table(&self) -> Guard<Arc<Table<Route>>> {
+        self.table.load()
+    }
+
+    /// Applies updates until the control plane is gone. What was applied last keeps serving then.
+    pub(crate) async fn follow(&self, mut updates: mpsc::Receiver<Update<Route>>) {
+        while let Some(update) = updates.recv().await {
+            self.apply(update).await;
+        }
+        tracing::warn!("the control plane has ended; the last state keeps serving");
+    }
+
+    /// Make before break: endpoints first, then the table that names their clusters, then what no table names any more.
+    async fn apply(&self, update: Update<Route>) {
+        for (id, endpoints) in &update.endpoints {
+            self.clusters.get(id).set_endpoints(endpoints).await;
+        }
+        if let Some(table) = update.table {
+            self.metrics.control.generation(table.generation);
+            self.metrics.control.certificates(certificates(&table).map(Arc::as_ref));
+            self.table.store(table);
+        }
+        for id in &update.retired {
+            self.clusters.retire(id);
+        }
+        self.metrics.control.facts(&update.facts);
+        self.metrics.control.live(update.arrived.elapsed());
+        if update.synced {
+            self.metrics.control.synced();
+            self.readiness.set_synced();
+        }
+    }
+}
+
+fn certificates(table: &Table<Route>) -> impl Iterator<Item = &Arc<table::Certificate>> {
+    table.certificates.iter().map(|(_, certificate)| certificate).chain(&table.default_certificate)
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("generation", &self.table().generation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! What happens to a request, in the order in which it happens.
+pub(crate) mod log;
+pub(crate) mod peer;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod route;
+pub(crate) mod upstream_request;

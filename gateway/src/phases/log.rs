@@ -1,0 +1,58 @@
+//! When a request has ended: metrics and the access log.
+use std::time::Duration;
+
+use http::header;
+use pingora_proxy::Session;
+use table::RequestHost;
+
+use super::{response, route};
+use crate::access_log::Record;
+use crate::connection::Client;
+use crate::context::Context;
+use crate::metrics::MethodLabel;
+use crate::proxy::Proxy;
+
+/// Counts and logs a request.
+pub(crate) fn finish(proxy: &Proxy, session: &Session, context: &mut Context) {
+    let duration = context.started.elapsed();
+    let status = response::status(session);
+    let method = MethodLabel::from(&session.req_header().method);
+    let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
+    let metrics = handles.map_or(&proxy.unmatched, |handles| &handles.metrics);
+    metrics.observe(method, status, duration.as_secs_f64());
+    if let Some(log) = &proxy.access_log {
+        log.log(record(proxy, session, context, status, duration));
+    }
+}
+
+fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, duration: Duration) -> Record {
+    let head = session.req_header();
+    let host = RequestHost::parse(route::authority(head));
+    let client = Client::of(session.digest());
+    let labels = match &context.rule {
+        Some(rule) => rule.policy.labels.clone(),
+        None => proxy.no_labels.clone(),
+    };
+    let retries = context.tried.len().saturating_sub(1);
+    Record {
+        time: jiff::Timestamp::now() - duration,
+        method: head.method.clone(),
+        host: host.as_ref().map_or("", RequestHost::as_str).into(),
+        target: head.uri.clone(),
+        protocol: head.version,
+        status,
+        request_bytes: session.body_bytes_read() as u64,
+        response_bytes: session.body_bytes_sent() as u64,
+        duration,
+        client: client.map(|client| client.address.ip().to_canonical()),
+        user_agent: head.headers.get(header::USER_AGENT).cloned(),
+        referer: head.headers.get(header::REFERER).cloned(),
+        request_id: context.request_id.take(),
+        labels,
+        upstream: std::mem::take(&mut context.tried),
+        upstream_status: (context.upstream_status > 0).then_some(context.upstream_status),
+        reason: context.reason,
+        tls: client.and_then(|client| client.tls.clone()),
+        retries: u32::try_from(retries).unwrap_or(u32::MAX),
+    }
+}

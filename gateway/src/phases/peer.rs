@@ -1,0 +1,77 @@
+//! Which endpoint gets the request, and whether another one may try after a failure.
+use std::sync::Arc;
+
+use features::Route;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use table::Rule;
+
+use crate::context::Context;
+use crate::metrics::ConnectResult;
+use crate::proxy::Proxy;
+use crate::upstream;
+
+/// Endpoints that one request may try (ingress-nginx's `proxy-next-upstream-tries`).
+const TRIES: usize = 3;
+
+/// Chooses an endpoint that was not tried yet.
+pub(crate) fn choose(proxy: &Proxy, context: &mut Context) -> Result<Box<HttpPeer>> {
+    let Some(rule) = context.rule.clone() else {
+        return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
+    };
+    let Some(cluster) = proxy.handles(&rule).and_then(|handles| handles.cluster.as_ref()) else {
+        return no_endpoint();
+    };
+    // After every endpoint has failed once, a retry goes to any of them again: a kept connection may have been stale.
+    let Some(address) = cluster.pick(&context.tried).or_else(|| cluster.pick(&[])) else {
+        return no_endpoint();
+    };
+    if !context.tried.is_empty() {
+        cluster.metrics.retry();
+    }
+    context.tried.push(address);
+    Ok(upstream::peer(address, &rule.policy.upstream))
+}
+
+fn no_endpoint<T>() -> Result<T> {
+    let mut error = Error::explain(ErrorType::HTTPStatus(503), "the service has no endpoint");
+    error.esource = ErrorSource::Internal;
+    Err(error)
+}
+
+/// Counts a new connection.
+pub(crate) fn connected(proxy: &Proxy, context: &Context) {
+    count(proxy, context.rule.as_ref(), ConnectResult::Ok);
+}
+
+/// A connection could not be made. Nothing was sent, so any request may go to another endpoint.
+pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &mut Error) {
+    count(proxy, context.rule.as_ref(), outcome(error));
+    let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
+    let another = handles
+        .and_then(|handles| handles.cluster.as_ref())
+        .is_some_and(|cluster| cluster.has_untried(&context.tried));
+    error.set_retry(another && context.tried.len() < TRIES);
+}
+
+fn count(proxy: &Proxy, rule: Option<&Arc<Rule<Route>>>, result: ConnectResult) {
+    let handles = rule.and_then(|rule| proxy.handles(rule));
+    if let Some(cluster) = handles.and_then(|handles| handles.cluster.as_ref()) {
+        cluster.metrics.connect(result);
+    }
+}
+
+fn outcome(error: &Error) -> ConnectResult {
+    match error.etype() {
+        ErrorType::ConnectRefused => ConnectResult::Refused,
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => ConnectResult::Timeout,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => ConnectResult::Tls,
+        _ if is_reset(error) => ConnectResult::Reset,
+        _ => ConnectResult::Other,
+    }
+}
+
+fn is_reset(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::ConnectionReset)
+}

@@ -1,0 +1,157 @@
+//! Pingora's phases, each a call into `phases/`.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use features::{Backend, Labels, Route};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use table::Rule;
+use tokio::sync::watch;
+
+use crate::access_log::AccessLog;
+use crate::answer;
+use crate::config::{Limits, Timeouts};
+use crate::context::{Context, Handles};
+use crate::live::Live;
+use crate::metrics::{Metrics, RuleMetrics};
+use crate::phases::request::Decision;
+use crate::phases::{log, peer, request, response, upstream_request};
+
+/// The proxy that every worker runs.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where requests are counted that no rule matched.
+    pub(crate) unmatched: Arc<RuleMetrics>,
+    pub(crate) no_labels: Arc<Labels>,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// True once the gateway takes no new connections.
+    pub(crate) draining: watch::Receiver<bool>,
+}
+
+impl Proxy {
+    /// What was resolved for a rule, on first use.
+    pub(crate) fn handles<'r>(&self, rule: &'r Rule<Route>) -> Option<&'r Handles> {
+        rule.policy.resolved.get_or_init(|| {
+            let cluster = match &rule.policy.backend {
+                Backend::Cluster(id) => Some(self.live.clusters.get(id)),
+                Backend::Refused(_) => None,
+            };
+            Arc::new(Handles { cluster, metrics: self.metrics.rule(&rule.policy.labels) })
+        })
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new()
+    }
+
+    /// Pingora's default is a compression module for every request.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        // HTTP/1 sessions have them already; for HTTP/2 this is the first chance.
+        session.set_write_timeout(Some(self.timeouts.send));
+        session.set_read_timeout(Some(self.timeouts.body));
+        match request::decide(self, session, context) {
+            Decision::Proceed => Ok(false),
+            Decision::Answer { status, location, reason } => {
+                context.reason = reason;
+                answer::respond(session, status, location).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        peer::choose(self, context)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        context: &mut Context,
+    ) -> Result<()> {
+        if !reused {
+            peer::connected(self, context);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        peer::failed_to_connect(self, context, &mut error);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        upstream_request::edit(session, head, context)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.upstream_status = head.status.as_u16();
+        if *self.draining.borrow() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+        let (status, reason) = response::failure(error);
+        context.reason = reason;
+        tracing::debug!(%error, status, reason, "request failed");
+        let mut reuse = false;
+        if status > 0 && session.response_written().is_none() {
+            // A body that was not read makes the connection useless for another request.
+            reuse = session.is_body_done() && status >= 500;
+            if !reuse {
+                session.set_keepalive(None);
+            }
+            reuse &= answer::respond(session, status, None).await.is_ok();
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: reuse }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        log::finish(self, session, context);
+    }
+
+    /// The access log names the reason of each failure.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

@@ -1,0 +1,186 @@
+//! Serving one client connection: HTTP/1 request by request, HTTP/2 by Pingora.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora_proxy::HttpProxy;
+use pingora_timeout::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::answer;
+use crate::config::{Limits, Timeouts};
+use crate::connection::Connection;
+use crate::head::{self, Progress, Refused};
+use crate::metrics::BadRequest;
+use crate::proxy::Proxy;
+
+/// What a head is read into at first, in bytes: most fit.
+const HEAD_BUFFER: usize = 4096;
+
+/// How long a client whose request was refused may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a refused client may still send meanwhile, in bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Limits for HTTP/2 connections, on top of Pingora's own.
+pub(crate) fn http2_options(limits: &Limits) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(limits.concurrent_streams);
+    options.max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
+    options
+}
+
+/// Pingora's own options for connections.
+pub(crate) fn server_options(limits: &Limits, timeouts: &Timeouts) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(limits.requests_per_connection);
+    options.h2_idle_timeout = Some(timeouts.keep_alive);
+    options
+}
+
+/// What reading a head came to.
+enum Read {
+    /// A whole head, and what followed it.
+    Head(BytesMut),
+    /// The HTTP/2 preface, and what followed it.
+    Http2(BytesMut),
+    /// A head that is refused.
+    Refused(Refused),
+    /// The client left, was idle for too long, or the gateway drains.
+    Over,
+}
+
+/// Serves connections for a worker.
+pub(crate) struct Server {
+    pub(crate) proxy: Proxy,
+    http: Arc<HttpProxy<Proxy>>,
+}
+
+impl Server {
+    /// `http` runs `proxy`.
+    pub(crate) fn new(proxy: Proxy, http: Arc<HttpProxy<Proxy>>) -> Self {
+        Self { proxy, http }
+    }
+
+    /// Serves a connection to its end.
+    pub(crate) async fn serve(&self, mut connection: Connection) {
+        if connection.is_http2() {
+            return self.serve_http2(connection).await;
+        }
+        match self.read_head(&mut connection, true).await {
+            Read::Head(head) => self.serve_http1(Box::new(connection), head).await,
+            Read::Http2(replay) => self.serve_http2(connection.into_http2(replay)).await,
+            Read::Refused(refused) => self.refuse(&mut connection, refused).await,
+            Read::Over => {}
+        }
+    }
+
+    async fn serve_http2(&self, connection: Connection) {
+        self.http.process_new(Box::new(connection), &self.proxy.draining).await;
+    }
+
+    async fn serve_http1(&self, mut stream: Stream, mut head: BytesMut) {
+        let mut settings: Option<HttpPersistentSettings> = None;
+        loop {
+            let session = self.session(stream, head, settings.take());
+            let Some(reused) = self.http.process_new_http(session, &self.proxy.draining).await else { return };
+            (stream, settings) = reused.consume();
+            match self.read_head(&mut stream, false).await {
+                Read::Head(next) => head = next,
+                Read::Refused(refused) => return self.refuse(&mut stream, refused).await,
+                Read::Http2(_) | Read::Over => return,
+            }
+        }
+    }
+
+    /// A session whose head is read already: Pingora parses it without another read.
+    fn session(&self, stream: Stream, head: BytesMut, settings: Option<HttpPersistentSettings>) -> ServerSession {
+        let timeouts = &self.proxy.timeouts;
+        let mut session = ServerSession::new_http1(stream);
+        match settings {
+            Some(settings) => settings.apply_to_session(&mut session),
+            None => session.set_keepalive_reuses_remaining(Some(self.proxy.limits.requests_per_connection)),
+        }
+        session.set_pipelined_prefix(head);
+        session.set_read_timeout(Some(timeouts.body));
+        session.set_write_timeout(Some(timeouts.send));
+        session.set_total_drain_timeout(Some(timeouts.head));
+        session
+    }
+
+    /// Reads one head: idle until its first byte, then within a total deadline, which Pingora does not have.
+    async fn read_head(&self, stream: &mut (impl tokio::io::AsyncRead + Unpin), first: bool) -> Read {
+        let Proxy { timeouts, limits, metrics, .. } = &self.proxy;
+        let mut buf = BytesMut::with_capacity(HEAD_BUFFER);
+        let idle = if first { timeouts.head } else { timeouts.keep_alive };
+        let mut draining = self.proxy.draining.clone();
+        let begun = tokio::select! {
+            biased;
+            read = timeout(idle, stream.read_buf(&mut buf)) => read,
+            _ = draining.wait_for(|draining| *draining) => return Read::Over,
+        };
+        if !matches!(begun, Ok(Ok(1..))) {
+            return Read::Over;
+        }
+        let examined = match head::examine(&buf, 0, first, limits) {
+            // Nearly always: one read, no timer.
+            Ok(Progress::Partial) => {
+                match timeout(timeouts.head, rest_of_head(stream, &mut buf, first, limits)).await {
+                    Ok(Some(examined)) => examined,
+                    Ok(None) => return Read::Over,
+                    Err(_) => Err(Refused { status: 408, reason: BadRequest::HeadTimeout }),
+                }
+            }
+            examined => examined,
+        };
+        match examined {
+            Ok(Progress::Http2) => Read::Http2(buf),
+            Ok(_) => Read::Head(buf),
+            Err(refused) => {
+                metrics.connections.bad_request(refused.reason);
+                Read::Refused(refused)
+            }
+        }
+    }
+
+    /// Answers, and reads on for a moment: closing with bytes unread would reset the connection before the client has
+    /// read the answer.
+    async fn refuse(&self, stream: &mut (impl tokio::io::AsyncRead + AsyncWriteExt + Unpin), refused: Refused) {
+        let answered = async {
+            stream.write_all(&answer::raw(refused.status)).await?;
+            stream.shutdown().await?;
+            let mut rest = [0; 4096];
+            let mut budget = LINGER_BYTES;
+            while let (1.., read @ 1..) = (budget, stream.read(&mut rest).await?) {
+                budget = budget.saturating_sub(read);
+            }
+            std::io::Result::Ok(())
+        };
+        // Whether it arrived or not, the connection is over.
+        drop(timeout(LINGER, answered).await);
+    }
+}
+
+/// Reads until a head is complete or refused; nothing when the client left.
+async fn rest_of_head(
+    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+    buf: &mut BytesMut,
+    first: bool,
+    limits: &Limits,
+) -> Option<Result<Progress, Refused>> {
+    loop {
+        let seen = buf.len();
+        if !matches!(stream.read_buf(buf).await, Ok(1..)) {
+            return None;
+        }
+        match head::examine(buf, seen, first, limits) {
+            Ok(Progress::Partial) => {}
+            examined => return Some(examined),
+        }
+    }
+}

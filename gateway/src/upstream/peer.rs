@@ -1,0 +1,38 @@
+//! What Pingora needs to know to connect to an endpoint.
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use features::{Protocol, Upstream};
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+
+/// How long an idle connection to an endpoint is kept (ingress-nginx's `upstream-keepalive-timeout`).
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Streams that share one HTTP/2 connection to an endpoint.
+const STREAMS: usize = 100;
+
+/// Describes an endpoint. Built for each try: that is cheaper than cloning a finished one.
+///
+/// Certificates of endpoints are not verified and no server name is sent, as ingress-nginx does by default
+/// (`proxy-ssl-verify`, `proxy-ssl-server-name`); the name that is given here is the address, which never is sent as SNI.
+pub(crate) fn peer(address: SocketAddr, upstream: &Upstream) -> Box<HttpPeer> {
+    let tls = upstream.protocol.is_tls();
+    let name = if tls { address.ip().to_string() } else { String::new() };
+    let mut peer = Box::new(HttpPeer::new(address, tls, name));
+    let options = &mut peer.options;
+    options.connection_timeout = Some(upstream.connect_timeout);
+    options.total_connection_timeout = Some(upstream.connect_timeout);
+    options.read_timeout = Some(upstream.read_timeout);
+    options.write_timeout = Some(upstream.send_timeout);
+    options.idle_timeout = Some(IDLE);
+    options.verify_cert = false;
+    options.verify_hostname = false;
+    options.max_h2_streams = STREAMS;
+    options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Preserve;
+    match upstream.protocol {
+        Protocol::Http => options.set_http_version(1, 1),
+        Protocol::Https => options.set_http_version(2, 1),
+        Protocol::H2c | Protocol::H2 => options.set_http_version(2, 2),
+    }
+    peer
+}

@@ -1,0 +1,139 @@
+//! One worker: a thread with a runtime of its own that accepts connections and serves them to their end.
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::unconstrained;
+
+use crate::Error;
+use crate::admission::Admission;
+use crate::connection::{Client, Connection, Transport};
+use crate::handshake::handshake;
+use crate::metrics::{Listener, OpenConnection};
+use crate::proxy::Proxy;
+use crate::serve::Server;
+
+/// Idle connections to endpoints that a worker keeps.
+const POOL: usize = 1024;
+
+/// After a failure to accept, most often for want of file descriptors, to let some come free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a worker needs to serve.
+pub(crate) struct Worker {
+    pub(crate) proxy: Proxy,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) http: TcpListener,
+    pub(crate) https: TcpListener,
+    /// The ports that clients connect to.
+    pub(crate) ports: (u16, u16),
+}
+
+impl Worker {
+    /// Accepts until the gateway drains, then waits for open connections up to the drain timeout. Blocks.
+    pub(crate) fn run(self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error(format!("a worker cannot start: {error}")))?;
+        let drain = self.proxy.timeouts.drain;
+        runtime.block_on(async move {
+            // Every open connection holds a receiver; what is left after the timeout is cut when the runtime ends.
+            let (alive, _) = watch::channel(());
+            self.accept_all(&alive).await?;
+            drop(self);
+            if tokio::time::timeout(drain, alive.closed()).await.is_err() {
+                tracing::warn!(
+                    seconds = drain.as_secs(),
+                    "connections were still open at the end of the drain timeout"
+                );
+            }
+            Ok(())
+        })
+    }
+
+    async fn accept_all(&self, alive: &watch::Sender<()>) -> Result<(), Error> {
+        let failed = |error: io::Error| Error(format!("a listener cannot be used: {error}"));
+        let http = tokio::net::TcpListener::from_std(self.http.try_clone().map_err(failed)?).map_err(failed)?;
+        let https = tokio::net::TcpListener::from_std(self.https.try_clone().map_err(failed)?).map_err(failed)?;
+        let server = Arc::new(Server::new(self.proxy.clone(), Arc::new(http_proxy_of(&self.proxy))));
+        let mut draining = self.proxy.draining.clone();
+        loop {
+            tokio::select! {
+                accepted = http.accept() => self.take(&server, accepted, Listener::Http, alive).await,
+                accepted = https.accept() => self.take(&server, accepted, Listener::Https, alive).await,
+                _ = draining.wait_for(|draining| *draining) => break,
+            }
+        }
+        // The kernel resets what waits in the queue of a socket that is closed.
+        while let Some(accepted) = unconstrained(http.accept()).now_or_never() {
+            self.take(&server, accepted, Listener::Http, alive).await;
+        }
+        while let Some(accepted) = unconstrained(https.accept()).now_or_never() {
+            self.take(&server, accepted, Listener::Https, alive).await;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        server: &Arc<Server>,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+        listener: Listener,
+        alive: &watch::Sender<()>,
+    ) {
+        let (tcp, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                return;
+            }
+        };
+        let connections = &self.proxy.metrics.connections;
+        let permit = match self.admission.admit(address.ip()) {
+            Ok(permit) => permit,
+            Err(refusal) => return connections.refuse(refusal),
+        };
+        // Answers are written whole; waiting for more of them only costs time.
+        if tcp.set_nodelay(true).is_err() {
+            return;
+        }
+        let held = (permit, connections.accept(listener));
+        let (server, tls, alive) = (server.clone(), self.tls.clone(), alive.subscribe());
+        let port = match listener {
+            Listener::Http => self.ports.0,
+            Listener::Https => self.ports.1,
+        };
+        tokio::spawn(async move {
+            let connection = match listener {
+                Listener::Http => {
+                    Some(Connection::new(Transport::Tcp(tcp), false, Client::new(address, port, None), held))
+                }
+                Listener::Https => handshake(&server, tls, tcp, address, port, held).await,
+            };
+            if let Some(connection) = connection {
+                server.serve(connection).await;
+            }
+            drop(alive);
+        });
+    }
+}
+
+/// Each worker has connections of its own to endpoints: nothing is shared, nothing wakes another thread.
+fn http_proxy_of(proxy: &Proxy) -> HttpProxy<Proxy> {
+    let conf = ServerConf { upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
+    let mut http = http_proxy(&Arc::new(conf), proxy.clone());
+    http.h2_options = Some(crate::serve::http2_options(&proxy.limits));
+    http.server_options = Some(crate::serve::server_options(&proxy.limits, &proxy.timeouts));
+    http
+}
+
+/// What a connection holds as long as it is open.
+pub(crate) type Held = (crate::admission::Permit, OpenConnection);
