@@ -3,19 +3,29 @@
 //! Runs on a thread and runtime of its own, so that no burst of changes can slow a request down.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use features::Route;
 use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
-use translate::{Note, ObjectRef, Options};
+use translate::{Note, ObjectRef, Options, Translator};
 
 mod batch;
 mod document;
+mod folder;
 mod holdoff;
+mod index;
+mod live;
+mod load;
 mod manifest;
 mod node;
+mod notebook;
+mod publish;
+mod resolve;
+mod wake;
+mod walk;
 
 /// Where objects come from.
 #[derive(Clone, Debug)]
@@ -35,6 +45,14 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Error(pub String);
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// A place in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
@@ -42,6 +60,12 @@ pub struct Origin {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
 }
 
 /// A document that could not be read.
@@ -66,20 +90,65 @@ pub struct Loaded {
     pub origins: BTreeMap<ObjectRef, Origin>,
     /// Documents of a folder that could not be read.
     pub broken: Vec<BrokenDocument>,
+    /// Fields of a folder's objects that no object of the kind has.
+    pub warnings: Vec<BrokenDocument>,
 }
 
 /// Reads a source once: for `explain` and `lint`.
 ///
 /// # Errors
 /// When the source cannot be read at all.
-pub fn load(_source: &Source, _options: Options) -> Result<Loaded, Error> {
-    Err(Error("not there yet".to_owned()))
+pub fn load(source: &Source, options: Options) -> Result<Loaded, Error> {
+    match source {
+        Source::Folder(root) => load::folder(root, for_folder(options)),
+        Source::Cluster { .. } => Err(Error("not there yet".to_owned())),
+    }
 }
 
 /// Starts the control plane on its own thread. It ends when the receiving side of `updates` is gone.
 ///
 /// # Errors
 /// When the source cannot be opened: a missing folder, an unreadable kubeconfig.
-pub fn spawn(_source: Source, _options: Options, _updates: mpsc::Sender<Update<Route>>) -> Result<(), Error> {
-    Err(Error("not there yet".to_owned()))
+pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Route>>) -> Result<(), Error> {
+    let (opened, result) = std::sync::mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("ingora-controller".to_owned())
+        .spawn(move || run(&source, options, updates, &opened))
+        .map_err(|error| Error(format!("no thread can be started ({error}); raise the limit of processes")))?;
+    result.recv().unwrap_or_else(|_| Err(Error("the control plane ended while it started; see the log".to_owned())))
+}
+
+/// Runs the control plane; tells through `opened` whether it could start.
+fn run(
+    source: &Source,
+    options: Options,
+    updates: mpsc::Sender<Update<Route>>,
+    opened: &std::sync::mpsc::SyncSender<Result<(), Error>>,
+) {
+    // Nobody listens any more when the caller has gone; the updates' receiver tells that too.
+    let tell = |result| opened.send(result).unwrap_or_default();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return tell(Err(Error(format!("no runtime can be built ({error}); raise the limit of open files"))));
+        }
+    };
+    runtime.block_on(async {
+        match source {
+            Source::Folder(root) => match live::follow(root) {
+                Ok((_following, batches)) => {
+                    tell(Ok(()));
+                    let translator = Translator::new(for_folder(options));
+                    publish::run(translator, batches, resolve::system_lookup(), updates).await;
+                }
+                Err(error) => tell(Err(error)),
+            },
+            Source::Cluster { .. } => tell(Err(Error("not there yet".to_owned()))),
+        }
+    });
+}
+
+/// A folder needs no IngressClass: what lies in it is meant for us.
+fn for_folder(options: Options) -> Options {
+    Options { classless_without_classes: true, ..options }
 }

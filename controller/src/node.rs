@@ -70,9 +70,8 @@ impl Node<'_> {
         match self {
             Self::Yaml(document) => {
                 let list: YamlList = self.parse(&mut |_| {})?;
-                let item = |item: Spanned<Value>| {
-                    Node::Item(line_in_file(document, item.referenced.line()), item.value)
-                };
+                let item =
+                    |item: Spanned<Value>| Node::Item(line_in_file(document, item.referenced.line()), item.value);
                 Ok(list.items.into_iter().map(item).collect())
             }
             Self::Json(_) | Self::Item(..) => {
@@ -99,7 +98,13 @@ fn yaml_problem(document: &Document<'_>, error: &serde_saphyr::Error) -> Problem
         Some(line) if line > 0 => line_in_file(document, line),
         _ => document.content_line,
     };
-    Problem { line, message: UserMessageFormatter.format_message(error).into_owned() }
+    let message = match error {
+        serde_saphyr::Error::QuotingRequired { .. } => {
+            "a text is needed but YAML reads this as another type; put it in quotes".to_owned()
+        }
+        _ => UserMessageFormatter.format_message(error).into_owned(),
+    };
+    Problem { line, message }
 }
 
 fn line_in_file(document: &Document<'_>, line: u64) -> usize {

@@ -1,0 +1,209 @@
+//! The loop that owns the translation: changes in, updates for the data plane out.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use features::Route;
+use table::{ClusterId, Endpoints, Facts, Table, Update};
+use tokio::sync::mpsc;
+use translate::{Change, ExternalName, Kind, ObjectRef, Output, Translator};
+
+use crate::batch::Batch;
+use crate::holdoff::Holdoff;
+use crate::notebook::Notebook;
+use crate::resolve::{Lookup, Resolved, Resolver};
+
+/// Changes that may alter the table wait until none has followed for this long, so that a burst makes one table.
+const QUIET: Duration = Duration::from_millis(2);
+/// Longest time that they wait.
+const MAXIMUM: Duration = Duration::from_millis(20);
+/// Certificates expire without any change.
+const TICK: Duration = Duration::from_secs(60);
+/// How many resolved names may wait for the loop.
+const WAITING_NAMES: usize = 64;
+
+/// Decides what to publish and when. Has no clock and no channel of its own.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    translator: Translator,
+    /// Changes that may alter the table, kept from the translator until they are due: endpoints can be published without
+    /// making a table of half a burst.
+    pending: BTreeMap<ObjectRef, Change>,
+    holdoff: Holdoff,
+    /// When the oldest endpoint change that waits arrived.
+    endpoints: Option<Instant>,
+    /// Endpoints of resolved names that wait.
+    resolved: BTreeMap<ClusterId, Arc<Endpoints>>,
+    notebook: Notebook,
+    /// What was told last.
+    facts: Facts,
+    /// The source has handed over everything.
+    synced: bool,
+    /// The first update is out.
+    started: bool,
+}
+
+/// What became of the changes.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// What to send.
+    pub(crate) update: Option<Update<Route>>,
+    /// Names to resolve from now on, or no longer.
+    pub(crate) external: Vec<(ClusterId, Option<ExternalName>)>,
+}
+
+impl Publisher {
+    /// Nothing is known yet.
+    pub(crate) fn new(translator: Translator) -> Self {
+        Self {
+            translator,
+            pending: BTreeMap::new(),
+            holdoff: Holdoff::new(QUIET, MAXIMUM),
+            endpoints: None,
+            resolved: BTreeMap::new(),
+            notebook: Notebook::default(),
+            facts: Facts::default(),
+            synced: false,
+            started: false,
+        }
+    }
+
+    /// Takes changes in.
+    pub(crate) fn take(&mut self, batch: Batch) {
+        for change in batch.changes {
+            let reference = match &change {
+                Change::Set(object) => object.reference(),
+                Change::Delete(reference) => reference.clone(),
+            };
+            if reference.kind == Kind::EndpointSlice {
+                self.translator.apply(change);
+                self.endpoints = Some(self.endpoints.map_or(batch.arrived, |oldest| oldest.min(batch.arrived)));
+            } else {
+                self.pending.insert(reference, change);
+                self.holdoff.changed(batch.arrived);
+            }
+        }
+        if batch.synced && !self.synced {
+            self.synced = true;
+            self.holdoff.changed(batch.arrived);
+        }
+    }
+
+    /// Takes the endpoints of a name in.
+    pub(crate) fn take_resolved(&mut self, cluster: ClusterId, endpoints: Arc<Endpoints>, now: Instant) {
+        self.resolved.insert(cluster, endpoints);
+        self.endpoints.get_or_insert(now);
+    }
+
+    /// When to call [`Publisher::build`]; `None` when nothing waits.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match (self.synced, self.started) {
+            (false, _) => None,
+            (true, false) => self.holdoff.due(),
+            (true, true) => self.endpoints.into_iter().chain(self.holdoff.due()).min(),
+        }
+    }
+
+    /// Translates what is due. `clock` is the time of day in seconds since the Unix epoch.
+    pub(crate) fn build(&mut self, now: Instant, clock: i64) -> Built {
+        let mut arrived = self.endpoints.take();
+        let first = self.synced && !std::mem::replace(&mut self.started, self.synced);
+        if first || self.holdoff.is_due(now) {
+            std::mem::take(&mut self.pending).into_values().for_each(|change| self.translator.apply(change));
+            arrived = arrived.into_iter().chain(self.holdoff.take()).min();
+        }
+        let Output { mut table, mut endpoints, external, retired, notes } = self.translator.publish(clock);
+        self.notebook.update(notes);
+        if first {
+            table.get_or_insert_with(|| Arc::new(Table::default()));
+        }
+        endpoints.extend(std::mem::take(&mut self.resolved));
+        let facts = self.notebook.facts();
+        let is_news = table.is_some() || !endpoints.is_empty() || !retired.is_empty() || facts != self.facts;
+        self.facts = facts;
+        let arrived = arrived.unwrap_or(now);
+        let update = is_news.then(|| Update { endpoints, table, retired, arrived, synced: self.synced, facts });
+        Built { update, external }
+    }
+}
+
+/// Publishes until the source or the receiver of updates is gone.
+pub(crate) async fn run(
+    translator: Translator,
+    mut batches: mpsc::Receiver<Batch>,
+    lookup: Lookup,
+    updates: mpsc::Sender<Update<Route>>,
+) {
+    let mut publisher = Publisher::new(translator);
+    let (names, mut resolved) = mpsc::channel(WAITING_NAMES);
+    let mut resolver = Resolver::new(lookup, names);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let due = publisher.due();
+        let mut ticked = false;
+        tokio::select! {
+            batch = batches.recv() => match batch {
+                Some(batch) => publisher.take(batch),
+                None => return,
+            },
+            Some(name) = resolved.recv() => take_resolved(&mut publisher, &resolver, name),
+            () = until(due) => {}
+            _ = tick.tick() => ticked = true,
+            () = updates.closed() => return,
+        }
+        drain(&mut publisher, &mut batches, &mut resolved, &resolver);
+        let now = Instant::now();
+        if !publisher.due().is_some_and(|due| due <= now) && !(ticked && publisher.started) {
+            continue;
+        }
+        let Built { update, external } = publisher.build(now, unix_time());
+        external.into_iter().for_each(|(cluster, name)| resolver.set(cluster, name));
+        let Some(mut update) = update else { continue };
+        update.facts.build = now.elapsed();
+        tracing::debug!(
+            table = update.table.as_ref().map(|table| table.generation.0),
+            endpoints = update.endpoints.len(),
+            retired = update.retired.len(),
+            build = ?update.facts.build,
+            "publishing"
+        );
+        // While the data plane is busy, changes gather in the channels and become one update.
+        if updates.send(update).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes in all that waits, but not what arrives meanwhile: a source that never pauses must not hold publishing up.
+fn drain(
+    publisher: &mut Publisher,
+    batches: &mut mpsc::Receiver<Batch>,
+    resolved: &mut mpsc::Receiver<Resolved>,
+    resolver: &Resolver,
+) {
+    for _ in 0..batches.len() {
+        batches.try_recv().into_iter().for_each(|batch| publisher.take(batch));
+    }
+    for _ in 0..resolved.len() {
+        resolved.try_recv().into_iter().for_each(|name| take_resolved(publisher, resolver, name));
+    }
+}
+
+fn take_resolved(publisher: &mut Publisher, resolver: &Resolver, name: Resolved) {
+    if resolver.is_current(&name) {
+        publisher.take_resolved(name.cluster, name.endpoints, Instant::now());
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
