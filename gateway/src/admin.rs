@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 
+use crate::live::Live;
 use crate::metrics::{self, Metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -51,6 +52,8 @@ impl Readiness {
 pub(crate) struct Admin {
     /// What `/metrics` shows.
     pub(crate) metrics: Arc<Metrics>,
+    /// Whose certificates `/metrics` shows.
+    pub(crate) live: Arc<Live>,
     /// What `/readyz` shows.
     pub(crate) readiness: Arc<Readiness>,
 }
@@ -81,9 +84,14 @@ impl Admin {
 
     /// Encodes on a thread for blocking work: many series take long enough to hold up whatever shares this thread.
     async fn metrics(&self) -> Response<Vec<u8>> {
-        let metrics = self.metrics.clone();
+        let (metrics, live) = (self.metrics.clone(), self.live.clone());
         let encoded = tokio::task::spawn_blocking(move || {
             metrics.sweep();
+            // Here rather than with each table, so that a change costs nothing for the certificates it leaves alone.
+            let table = live.table();
+            let certificates = table.certificates.iter().map(|(_, certificate)| certificate);
+            metrics.control.certificates(certificates.chain(&table.default_certificate).map(Arc::as_ref));
+            drop(table);
             metrics.encode()
         });
         match encoded.await {
@@ -123,7 +131,9 @@ mod tests {
     use super::*;
 
     fn admin() -> Admin {
-        Admin { metrics: Arc::new(Metrics::new().unwrap()), readiness: Arc::default() }
+        let (metrics, readiness) = (Arc::new(Metrics::new().unwrap()), Arc::default());
+        let live = Arc::new(Live::new(metrics.clone(), Arc::clone(&readiness)));
+        Admin { metrics, live, readiness }
     }
 
     fn ask(admin: &Admin, method: &Method, path: &str) -> (u16, String, Response<Vec<u8>>) {

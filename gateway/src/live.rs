@@ -45,7 +45,6 @@ impl Live {
         }
         if let Some(table) = update.table {
             self.metrics.control.generation(table.generation);
-            self.metrics.control.certificates(certificates(&table).map(Arc::as_ref));
             self.table.store(table);
         }
         for id in &update.retired {
@@ -58,10 +57,6 @@ impl Live {
             self.readiness.set_synced();
         }
     }
-}
-
-fn certificates(table: &Table<Route>) -> impl Iterator<Item = &Arc<table::Certificate>> {
-    table.certificates.iter().map(|(_, certificate)| certificate).chain(&table.default_certificate)
 }
 
 impl std::fmt::Debug for Live {

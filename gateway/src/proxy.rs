@@ -49,6 +49,15 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// What both sides of a WebSocket may be silent for is the rule's to say, as with nginx's `proxy_read_timeout`.
+    fn let_upgrades_idle(session: &mut Session, context: &Context) {
+        if let (true, Some(rule)) = (session.is_upgrade_req(), &context.rule) {
+            session.set_read_timeout(Some(rule.policy.upstream.read_timeout));
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Context;
@@ -65,7 +74,10 @@ impl ProxyHttp for Proxy {
         session.set_write_timeout(Some(self.timeouts.send));
         session.set_read_timeout(Some(self.timeouts.body));
         match request::decide(self, session, context) {
-            Decision::Proceed => Ok(false),
+            Decision::Proceed => {
+                Self::let_upgrades_idle(session, context);
+                Ok(false)
+            }
             Decision::Answer { status, location, reason } => {
                 context.reason = reason;
                 answer::respond(session, status, location).await?;

@@ -98,10 +98,11 @@ pub fn start(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<R
     }
     drop(proxy);
     let (end, ending) = watch::channel(End::Not);
-    let admin = Admin { metrics, readiness: readiness.clone() };
+    let admin = Admin { metrics, live: live.clone(), readiness: readiness.clone() };
     let operator = Operator { live, admin: Arc::new(admin), listener: healthz.pop(), updates };
     let grace = config.timeouts.shutdown_grace;
     let main = spawn("gateway", move || main(operator, ending, &readiness, grace, &drain, workers, access_log))?;
+    tracing::info!(http = %http_address, https = %https_address, healthz = %healthz_address, threads, "listening");
     Ok(Running { http: http_address, https: https_address, healthz: healthz_address, end, main })
 }
 

@@ -48,9 +48,8 @@ pub(crate) fn connected(proxy: &Proxy, context: &Context) {
 pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &mut Error) {
     count(proxy, context.rule.as_ref(), outcome(error));
     let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
-    let another = handles
-        .and_then(|handles| handles.cluster.as_ref())
-        .is_some_and(|cluster| cluster.has_untried(&context.tried));
+    let another =
+        handles.and_then(|handles| handles.cluster.as_ref()).is_some_and(|cluster| cluster.has_untried(&context.tried));
     error.set_retry(another && context.tried.len() < TRIES);
 }
 
