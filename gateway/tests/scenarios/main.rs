@@ -1,1 +1,58 @@
 //! Real sockets, real protocols: one module per promise to the user.
+
+#[cfg(test)]
+mod access_log;
+#[cfg(test)]
+mod balancing;
+#[cfg(test)]
+mod broken_backends;
+#[cfg(test)]
+mod canonical_path;
+#[cfg(test)]
+mod connect_retry;
+#[cfg(test)]
+mod continue_100;
+#[cfg(test)]
+mod default_backend;
+#[cfg(test)]
+mod endpoint_churn;
+#[cfg(test)]
+mod forwarded_headers;
+#[cfg(test)]
+mod grpc;
+#[cfg(test)]
+mod head_requests;
+#[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod keep_alive;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod malformed_requests;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod readiness;
+#[cfg(test)]
+mod redirect;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod slow_clients;
+#[cfg(test)]
+mod streaming;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod table_swap;
+#[cfg(test)]
+mod tls_certificates;
+#[cfg(test)]
+mod tls_hot_swap;
+#[cfg(test)]
+mod upstream_protocols;
+#[cfg(test)]
+mod websocket;

@@ -1,0 +1,195 @@
+//! A hand-made control plane: rules, endpoints and certificates as a scenario wants them.
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use features::{Backend, Labels, Protocol, Route, RuleFacts};
+use table::{
+    Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
+    ServicePort, Table,
+};
+
+use super::Identity;
+
+/// One rule.
+#[derive(Clone)]
+pub(crate) struct Spec {
+    host: String,
+    path: PathMatch,
+    backend: Backend,
+    protocol: Protocol,
+    annotations: Vec<(&'static str, &'static str)>,
+}
+
+impl Spec {
+    /// A rule for every path of `a.test` to a cluster.
+    pub(crate) fn to(name: &str) -> Self {
+        Self::with(Backend::Cluster(Site::cluster(name)))
+    }
+
+    /// A rule that must not serve.
+    pub(crate) fn refused(why: &'static str) -> Self {
+        Self::with(Backend::Refused(why))
+    }
+
+    fn with(backend: Backend) -> Self {
+        let path = PathMatch::prefix("/").unwrap();
+        Self { host: "a.test".to_owned(), path, backend, protocol: Protocol::Http, annotations: Vec::new() }
+    }
+
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    pub(crate) fn prefix(mut self, path: &str) -> Self {
+        self.path = PathMatch::prefix(path).unwrap();
+        self
+    }
+
+    pub(crate) fn exact(mut self, path: &str) -> Self {
+        self.path = PathMatch::exact(path).unwrap();
+        self
+    }
+
+    pub(crate) fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    pub(crate) fn annotation(mut self, name: &'static str, value: &'static str) -> Self {
+        self.annotations.push((name, value));
+        self
+    }
+
+    fn rule(&self, host_has_tls: bool) -> Arc<Rule<Route>> {
+        let settings = features::read(self.annotations.iter().copied(), &RuleFacts { host_has_tls }, self.protocol);
+        let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
+            Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
+            Backend::Refused(_) => Default::default(),
+        };
+        let labels = Labels {
+            namespace: "default".into(),
+            ingress: "web".into(),
+            service,
+            service_port,
+            host: self.host.as_str().into(),
+            path: self.path.as_str().into(),
+        };
+        let policy = Route {
+            labels: Arc::new(labels),
+            backend: self.backend.clone(),
+            upstream: settings.upstream,
+            plan: settings.plan,
+            resolved: Resolved::default(),
+        };
+        Arc::new(Rule { path: self.path.clone(), policy })
+    }
+}
+
+/// Everything that the control plane knows.
+#[derive(Default)]
+pub(crate) struct Site {
+    rules: Vec<Spec>,
+    default_backend: Option<Spec>,
+    clusters: BTreeMap<String, Vec<Endpoint>>,
+    certificates: BTreeMap<String, Arc<Certificate>>,
+    default_certificate: Option<Arc<Certificate>>,
+}
+
+impl Site {
+    /// The id of a cluster.
+    pub(crate) fn cluster(name: &str) -> ClusterId {
+        ClusterId::new("default", name, ServicePort::Number(80))
+    }
+
+    pub(crate) fn rule(mut self, spec: Spec) -> Self {
+        self.add(spec);
+        self
+    }
+
+    pub(crate) fn add(&mut self, spec: Spec) {
+        self.rules.push(spec);
+    }
+
+    /// Forgets all rules.
+    pub(crate) fn clear_rules(&mut self) {
+        self.rules.clear();
+    }
+
+    pub(crate) fn default_backend(mut self, spec: Spec) -> Self {
+        self.default_backend = Some(spec);
+        self
+    }
+
+    /// The ready endpoints of a cluster.
+    pub(crate) fn endpoints(mut self, name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.set_endpoints(name, addresses);
+        self
+    }
+
+    pub(crate) fn set_endpoints(&mut self, name: &str, addresses: impl IntoIterator<Item = SocketAddr>) {
+        let list = addresses.into_iter().map(|address| endpoint(address, Readiness::Ready)).collect();
+        self.clusters.insert(name.to_owned(), list);
+    }
+
+    /// Adds an endpoint that goes away.
+    pub(crate) fn add_draining(&mut self, name: &str, address: SocketAddr) {
+        self.clusters.entry(name.to_owned()).or_default().push(endpoint(address, Readiness::Draining));
+    }
+
+    /// The certificate of a host pattern.
+    pub(crate) fn certificate(mut self, host: &str, identity: &Identity) -> Self {
+        self.set_certificate(host, identity);
+        self
+    }
+
+    pub(crate) fn set_certificate(&mut self, host: &str, identity: &Identity) {
+        self.set_raw_certificate(host, Arc::new(identity.certificate()));
+    }
+
+    pub(crate) fn set_raw_certificate(&mut self, host: &str, certificate: Arc<Certificate>) {
+        self.certificates.insert(host.to_owned(), certificate);
+    }
+
+    pub(crate) fn clear_certificates(&mut self) {
+        self.certificates.clear();
+    }
+
+    pub(crate) fn default_certificate(mut self, identity: &Identity) -> Self {
+        self.default_certificate = Some(Arc::new(identity.certificate()));
+        self
+    }
+
+    pub(crate) fn all_endpoints(&self) -> Vec<(ClusterId, Arc<Endpoints>)> {
+        self.clusters.keys().map(|name| self.endpoints_of(name)).collect()
+    }
+
+    pub(crate) fn endpoints_of(&self, name: &str) -> (ClusterId, Arc<Endpoints>) {
+        let list = self.clusters.get(name).cloned().unwrap_or_default();
+        (Self::cluster(name), Arc::new(Endpoints::new(list)))
+    }
+
+    /// Builds every rule anew, so that nothing survives by being shared.
+    pub(crate) fn table(&self, generation: u64) -> Table<Route> {
+        let mut table = Table { generation: Generation(generation), ..Table::default() };
+        let mut hosts: BTreeMap<&str, Vec<Arc<Rule<Route>>>> = BTreeMap::new();
+        for spec in &self.rules {
+            let tls = self.certificates.contains_key(&spec.host);
+            hosts.entry(&spec.host).or_default().push(spec.rule(tls));
+        }
+        for (host, rules) in hosts {
+            table.hosts.set(&HostPattern::parse(host).unwrap(), Some(Arc::new(Rules::new(rules))));
+        }
+        for (host, certificate) in &self.certificates {
+            table.certificates.set(&HostPattern::parse(host).unwrap(), Some(certificate.clone()));
+        }
+        table.default_backend = self.default_backend.as_ref().map(|spec| spec.rule(false));
+        table.default_certificate.clone_from(&self.default_certificate);
+        table
+    }
+}
+
+fn endpoint(address: SocketAddr, readiness: Readiness) -> Endpoint {
+    Endpoint { address, readiness, zone: None, for_zones: [].into() }
+}
