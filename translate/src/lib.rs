@@ -4,12 +4,31 @@
 //! takes another object down. There is no clock, no I/O and no Kubernetes client here.
 #![warn(clippy::disallowed_methods)]
 
+mod annotations;
+mod backends;
+mod certificates;
+mod class;
+mod clusters;
+mod dependents;
+mod endpoint_slice;
+mod hosts;
+mod ingress;
+mod notes;
 mod object;
 mod options;
+mod paths;
 mod report;
+mod round;
+mod seniority;
+mod service;
+mod snapshot;
+mod text;
+mod tls;
+mod tls_entries;
+mod tls_hosts;
 mod translator;
 
 pub use object::{Change, Kind, Object, ObjectRef};
 pub use options::Options;
 pub use report::{Note, Severity};
-pub use translator::{ExternalName, Output, Translator};
+pub use translator::{ExternalName, Output, Translator, translate};

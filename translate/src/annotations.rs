@@ -1,0 +1,99 @@
+//! The annotations of one Ingress, read once for each kind of rule that it has.
+use std::collections::BTreeSet;
+
+use features::{Protocol, RuleFacts, Settings};
+use k8s_openapi::api::networking::v1::Ingress;
+
+use crate::notes::Notes;
+use crate::text::Plain;
+
+/// Annotations whose names have lost the prefix; those without it belong to others.
+#[derive(Debug)]
+pub(crate) struct Annotations<'a> {
+    prefix: &'a str,
+    values: Vec<(&'a str, &'a str)>,
+    read: Vec<((RuleFacts, Protocol), Settings)>,
+}
+
+impl<'a> Annotations<'a> {
+    pub(crate) fn new(ingress: &'a Ingress, prefix: &'a str) -> Self {
+        let strip = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('/');
+        let values = ingress.metadata.annotations.iter().flatten();
+        let values = values.filter_map(|(name, value)| Some((strip(name)?, &**value))).collect();
+        Self { prefix, values, read: Vec::new() }
+    }
+
+    /// What they say about a rule.
+    pub(crate) fn settings(&mut self, facts: RuleFacts, protocol: Protocol) -> &Settings {
+        let kind = (facts, protocol);
+        let index = self.read.iter().position(|(known, _)| *known == kind).unwrap_or(self.read.len());
+        if index == self.read.len() {
+            let settings = features::read(self.values.iter().copied(), &facts, protocol);
+            self.read.push((kind, settings));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the entry was found or pushed above")]
+        &self.read[index].1
+    }
+
+    /// Notes what is wrong, each problem once; tells whether the rules must not serve.
+    pub(crate) fn report(&mut self, notes: &mut Notes) -> bool {
+        if self.read.is_empty() {
+            self.settings(RuleFacts::default(), Protocol::default());
+        }
+        let problems: BTreeSet<_> = self
+            .read
+            .iter()
+            .flat_map(|(_, settings)| &settings.problems)
+            .map(|problem| (&problem.name, &problem.message, problem.closes))
+            .collect();
+        for (name, message, closes) in &problems {
+            let field = format!("metadata.annotations[{}/{}]", self.prefix, Plain(name));
+            let message = format!("{}: {message}", Plain(name));
+            if *closes {
+                notes.error("ProtectionUnsupported", field, message);
+            } else {
+                notes.warning("AnnotationIgnored", field, message);
+            }
+        }
+        problems.iter().any(|(_, _, closes)| *closes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Kind;
+    use crate::snapshot::Key;
+
+    fn ingress(annotations: &[(&str, &str)]) -> Ingress {
+        let mut ingress = Ingress::default();
+        let owned = annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        ingress.metadata.annotations = Some(owned.collect());
+        ingress
+    }
+
+    fn report(annotations: &[(&str, &str)]) -> (bool, Vec<(&'static str, String)>) {
+        let ingress = ingress(annotations);
+        let mut annotations = Annotations::new(&ingress, "p");
+        for host_has_tls in [false, true] {
+            annotations.settings(RuleFacts { host_has_tls }, Protocol::Http);
+        }
+        let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
+        let closed = annotations.report(&mut notes);
+        (closed, notes.list.into_iter().map(|note| (note.reason, note.field)).collect())
+    }
+
+    #[test]
+    fn a_problem_is_told_once_and_only_below_our_prefix() {
+        let (closed, notes) = report(&[("p/nonsense", "x"), ("pp/nonsense", "x"), ("other/nonsense", "x")]);
+        assert!(!closed);
+        assert_eq!(notes, [("AnnotationIgnored", "metadata.annotations[p/nonsense]".to_owned())]);
+    }
+
+    #[test]
+    fn an_unsupported_protection_closes() {
+        let (closed, notes) = report(&[("p/auth-url", "http://auth")]);
+        assert!(closed);
+        assert_eq!(notes[0].0, "ProtectionUnsupported");
+    }
+}

@@ -1,0 +1,179 @@
+//! The clusters that rules name, and their endpoints.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use table::{ClusterId, Endpoints, ServicePort};
+
+use crate::endpoint_slice::{self, Zones};
+use crate::notes::{NoteBook, Notes};
+use crate::object::Kind;
+use crate::service::{self, Source};
+use crate::snapshot::{Key, Snapshot};
+use crate::translator::{ExternalName, Output};
+
+#[derive(Debug)]
+struct Cluster {
+    /// Ingresses that name it; rules that lost count too, so that they can take over without a gap.
+    users: usize,
+    /// `None` until the first refresh.
+    known: Option<Known>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Known {
+    Endpoints(Arc<Endpoints>),
+    External(ExternalName),
+}
+
+/// All clusters.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    map: BTreeMap<ClusterId, Cluster>,
+    /// Services with clusters that came or went since the last refresh.
+    stale: BTreeSet<Key>,
+    /// EndpointSlices with notes, by Service.
+    noted: BTreeMap<Key, BTreeSet<Key>>,
+}
+
+impl Clusters {
+    /// Counts a further user.
+    pub(crate) fn acquire(&mut self, id: &ClusterId) {
+        if let Some(cluster) = self.map.get_mut(id) {
+            cluster.users += 1;
+        } else {
+            self.map.insert(id.clone(), Cluster { users: 1, known: None });
+            self.stale.insert(service_of(id));
+        }
+    }
+
+    /// Counts one user less. The cluster stays until the next refresh, in case another user comes.
+    pub(crate) fn release(&mut self, id: &ClusterId) {
+        if let Some(cluster) = self.map.get_mut(id) {
+            cluster.users = cluster.users.saturating_sub(1);
+            if cluster.users == 0 {
+                self.stale.insert(service_of(id));
+            }
+        }
+    }
+
+    /// Is a cluster known to have no endpoint at all?
+    pub(crate) fn is_empty(&self, id: &ClusterId) -> bool {
+        match self.map.get(id).and_then(|cluster| cluster.known.as_ref()) {
+            Some(Known::Endpoints(endpoints)) => endpoints.list.is_empty(),
+            Some(Known::External(_)) | None => false,
+        }
+    }
+
+    /// Brings the clusters of these Services, and all that came or went, up to date. Returns the Services of which a
+    /// cluster became empty or no longer is, and the number of Services that were looked at.
+    pub(crate) fn refresh(
+        &mut self,
+        mut services: BTreeSet<Key>,
+        snapshot: &Snapshot,
+        notes: &mut NoteBook,
+        output: &mut Output,
+    ) -> (BTreeSet<Key>, usize) {
+        services.append(&mut self.stale);
+        for service in &services {
+            for slice in self.noted.remove(service).into_iter().flatten() {
+                notes.set(&slice.reference(Kind::EndpointSlice), Vec::new());
+            }
+        }
+        let (mut flipped, mut looked_at) = (BTreeSet::new(), 0);
+        for service in services {
+            self.retire(&service, output);
+            let ids = self.of(&service);
+            if !ids.is_empty() {
+                looked_at += 1;
+                if self.refresh_service(&service, &ids, snapshot, notes, output) {
+                    flipped.insert(service);
+                }
+            }
+        }
+        (flipped, looked_at)
+    }
+
+    /// The clusters of a Service.
+    fn of(&self, service: &Key) -> Vec<ClusterId> {
+        let first = ClusterId::new(&service.namespace, &service.name, ServicePort::Number(0));
+        let belongs = |id: &&ClusterId| *id.namespace() == service.namespace && *id.service() == service.name;
+        self.map.range(first..).map(|(id, _)| id).take_while(belongs).cloned().collect()
+    }
+
+    fn retire(&mut self, service: &Key, output: &mut Output) {
+        for id in self.of(service) {
+            if self.map.get(&id).is_none_or(|cluster| cluster.users > 0) {
+                continue;
+            }
+            // What was never published has nothing to retire.
+            let Some(known) = self.map.remove(&id).and_then(|cluster| cluster.known) else { continue };
+            if matches!(known, Known::External(_)) {
+                output.external.push((id.clone(), None));
+            }
+            output.retired.push(id);
+        }
+    }
+
+    fn refresh_service(
+        &mut self,
+        service: &Key,
+        ids: &[ClusterId],
+        snapshot: &Snapshot,
+        notes: &mut NoteBook,
+        output: &mut Output,
+    ) -> bool {
+        let object = snapshot.get_service(service).map(|service| &**service);
+        let mut ports = Vec::new();
+        let mut flipped = false;
+        for id in ids {
+            let ServicePort::Number(number) = id.port() else { continue };
+            match service::source(object, *number) {
+                Source::External(name) => flipped |= self.learn(id, Known::External(name), output),
+                Source::Slices(port) => ports.push((id, port, Vec::new())),
+            }
+        }
+        if ports.is_empty() {
+            return flipped;
+        }
+        let mut zones = Zones::default();
+        for (key, slice) in snapshot.slices_of(service) {
+            let mut written = Notes::new(key.reference(Kind::EndpointSlice));
+            let addresses = endpoint_slice::read(slice, &mut zones, &mut written);
+            for (_, port, list) in &mut ports {
+                addresses.endpoints(port, &mut written, list);
+            }
+            if !written.list.is_empty() {
+                notes.set(&key.reference(Kind::EndpointSlice), written.list);
+                self.noted.entry(service.clone()).or_default().insert(key);
+            }
+        }
+        for (id, _, list) in ports {
+            flipped |= self.learn(id, Known::Endpoints(Arc::new(Endpoints::new(list))), output);
+        }
+        flipped
+    }
+
+    /// Takes in what a cluster is now; tells whether it became empty or no longer is.
+    fn learn(&mut self, id: &ClusterId, now: Known, output: &mut Output) -> bool {
+        let was_empty = self.is_empty(id);
+        let Some(cluster) = self.map.get_mut(id) else { return false };
+        if cluster.known.as_ref() == Some(&now) {
+            return false;
+        }
+        match (&cluster.known, &now) {
+            (_, Known::External(name)) => output.external.push((id.clone(), Some(name.clone()))),
+            (before, Known::Endpoints(endpoints)) => {
+                if matches!(before, Some(Known::External(_))) {
+                    output.external.push((id.clone(), None));
+                }
+                output.endpoints.push((id.clone(), endpoints.clone()));
+            }
+        }
+        cluster.known = Some(now);
+        was_empty != self.is_empty(id)
+    }
+}
+
+fn service_of(id: &ClusterId) -> Key {
+    Key { namespace: id.namespace().clone(), name: id.service().clone() }
+}

@@ -1,0 +1,265 @@
+//! The rules of one Ingress.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use features::{Backend, Labels, Route, RuleFacts, Settings};
+use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
+use table::{ClusterId, HostPattern, PathMatch, Rule};
+
+use crate::annotations::Annotations;
+use crate::backends::{Backends, Target};
+use crate::dependents::Dependency;
+use crate::notes::Notes;
+use crate::options::Options;
+use crate::paths;
+use crate::snapshot::{Key, Snapshot};
+use crate::text::Quoted;
+use crate::tls::parent;
+
+/// Where in an Ingress a rule stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// `spec.rules[rule].http.paths[path]`.
+    Path { rule: u32, path: u32 },
+    /// `spec.defaultBackend`.
+    DefaultBackend,
+}
+
+impl Place {
+    /// The field that holds the backend.
+    pub(crate) fn backend(self) -> String {
+        match self {
+            Self::Path { .. } => format!("{self}.backend"),
+            Self::DefaultBackend => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path { rule, path } => write!(f, "spec.rules[{rule}].http.paths[{path}]"),
+            Self::DefaultBackend => f.write_str("spec.defaultBackend"),
+        }
+    }
+}
+
+/// A rule that wants to be in the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) place: Place,
+    pub(crate) rule: Arc<Rule<Route>>,
+}
+
+impl Candidate {
+    /// Is it the very same?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.place == other.place && Arc::ptr_eq(&self.rule, &other.rule)
+    }
+}
+
+/// Candidates by host, in the order of the Ingress. A host without candidates is still a host.
+pub(crate) type Hosts = BTreeMap<HostPattern, Vec<Candidate>>;
+
+/// What an Ingress says about routing.
+#[derive(Debug, Default)]
+pub(crate) struct RulesPart {
+    pub(crate) hosts: Hosts,
+    /// The clusters it names, each with the first place that does.
+    pub(crate) clusters: BTreeMap<ClusterId, Place>,
+    pub(crate) dependencies: BTreeSet<Dependency>,
+}
+
+/// What the rules of an Ingress depend on besides itself.
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) options: &'a Options,
+    /// Does any Ingress have a TLS entry for this very pattern?
+    pub(crate) has_tls: &'a dyn Fn(&HostPattern) -> bool,
+}
+
+/// A rule before the annotations were read.
+struct Draft {
+    host: HostPattern,
+    place: Place,
+    path: PathMatch,
+    target: Target,
+}
+
+/// Translates the rules of an Ingress. Rules that are as `before` stay the same objects.
+pub(crate) fn translate(
+    ingress: &Ingress,
+    key: &Key,
+    before: &Hosts,
+    context: &Context<'_>,
+    notes: &mut Notes,
+) -> RulesPart {
+    let mut part = RulesPart::default();
+    let Some(spec) = &ingress.spec else { return part };
+    let mut backends = Backends::new(context.snapshot, &key.namespace);
+    let drafts = drafts(spec, &mut backends, &mut part, notes);
+    part.dependencies.append(&mut backends.dependencies);
+
+    let tls_by_host = tls_facts(&mut part, context);
+    let mut annotations = Annotations::new(ingress, &context.options.annotations_prefix);
+    let facts = |host: &HostPattern| RuleFacts { host_has_tls: tls_by_host.get(host).copied().unwrap_or_default() };
+    for draft in &drafts {
+        annotations.settings(facts(&draft.host), draft.target.protocol);
+    }
+    let closed = annotations.report(notes);
+
+    let mut texts = Texts::new(key);
+    let mut kept = Kept::new(before);
+    for draft in drafts {
+        let settings = annotations.settings(facts(&draft.host), draft.target.protocol);
+        let backend = match (&closed, &draft.target.cluster) {
+            (true, _) => Backend::Refused("an annotation asks for a protection that is not supported"),
+            (false, Err(answer)) => Backend::Refused(answer),
+            (false, Ok(cluster)) => {
+                part.clusters.entry(cluster.clone()).or_insert(draft.place);
+                Backend::Cluster(cluster.clone())
+            }
+        };
+        let rule = Rule { policy: route(texts.labels(&draft), backend, settings), path: draft.path };
+        let candidate = Candidate { place: draft.place, rule: kept.reuse(&draft.host, rule) };
+        part.hosts.entry(draft.host).or_default().push(candidate);
+    }
+    part
+}
+
+fn drafts<'a>(
+    spec: &'a IngressSpec,
+    backends: &mut Backends<'a>,
+    part: &mut RulesPart,
+    notes: &mut Notes,
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (rule, rules) in (0_u32..).zip(spec.rules.iter().flatten()) {
+        let text = rules.host.as_deref().unwrap_or_default();
+        let host = match HostPattern::parse(text) {
+            Ok(host) => host,
+            Err(error) => {
+                let message = format!("host {} {error}; the rule is ignored until it is corrected", Quoted(text));
+                notes.error("HostInvalid", format!("spec.rules[{rule}].host"), message);
+                continue;
+            }
+        };
+        part.hosts.entry(host.clone()).or_default();
+        for (path, written) in (0_u32..).zip(rules.http.iter().flat_map(|http| &http.paths)) {
+            let place = Place::Path { rule, path };
+            if let Some(path) = paths::read(written, || place.to_string(), notes) {
+                let target = backends.resolve(&written.backend, place, notes);
+                drafts.push(Draft { host: host.clone(), place, path, target });
+            }
+        }
+    }
+    if let Some(backend) = &spec.default_backend {
+        // Only without rules does the default backend serve all hosts.
+        if spec.rules.iter().flatten().next().is_none() {
+            part.hosts.entry(HostPattern::Any).or_default();
+        }
+        let place = Place::DefaultBackend;
+        let target = backends.resolve(backend, place, notes);
+        let path = PathMatch::Prefix("".into());
+        let fallbacks = part.hosts.keys().map(|host| Draft {
+            host: host.clone(),
+            place,
+            path: path.clone(),
+            target: target.clone(),
+        });
+        drafts.extend(fallbacks);
+    }
+    drafts
+}
+
+/// Whether each host has TLS: by its own name or by the wildcard over it.
+fn tls_facts(part: &mut RulesPart, context: &Context<'_>) -> BTreeMap<HostPattern, bool> {
+    let mut facts = BTreeMap::new();
+    for host in part.hosts.keys().filter(|host| **host != HostPattern::Any) {
+        let patterns = [Some(host.clone()), parent(host)];
+        facts.insert(host.clone(), patterns.iter().flatten().any(|pattern| (context.has_tls)(pattern)));
+        part.dependencies.extend(patterns.into_iter().flatten().map(Dependency::TlsHost));
+    }
+    facts
+}
+
+fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
+    let (upstream, plan) = (settings.upstream, settings.plan.clone());
+    Route { labels: Arc::new(labels), backend, upstream, plan, resolved: features::Resolved::default() }
+}
+
+/// The route of the controller-wide default backend.
+pub(crate) fn default_route(target: &Target, cluster: ClusterId) -> Route {
+    let labels = Labels { service: target.service.clone(), service_port: target.port.clone(), ..Labels::default() };
+    let settings = features::read([], &RuleFacts::default(), target.protocol);
+    route(labels, Backend::Cluster(cluster), &settings)
+}
+
+/// Texts that the labels of an Ingress share.
+struct Texts<'a> {
+    key: &'a Key,
+    root: Arc<str>,
+    host: (HostPattern, Arc<str>),
+}
+
+impl<'a> Texts<'a> {
+    fn new(key: &'a Key) -> Self {
+        Self { key, root: "/".into(), host: (HostPattern::Any, "".into()) }
+    }
+
+    fn labels(&mut self, draft: &Draft) -> Labels {
+        if self.host.0 != draft.host {
+            let text = match &draft.host {
+                HostPattern::Exact(name) => name.clone(),
+                HostPattern::Wildcard(_) => draft.host.to_string().into(),
+                HostPattern::Any => "".into(),
+            };
+            self.host = (draft.host.clone(), text);
+        }
+        let path = match &draft.path {
+            PathMatch::Prefix(text) if text.is_empty() => &self.root,
+            PathMatch::Exact(text) | PathMatch::Prefix(text) => text,
+        };
+        Labels {
+            namespace: self.key.namespace.clone(),
+            ingress: self.key.name.clone(),
+            service: draft.target.service.clone(),
+            service_port: draft.target.port.clone(),
+            host: self.host.1.clone(),
+            path: path.clone(),
+        }
+    }
+}
+
+/// The rules that an Ingress had: the data plane keeps state in them, so an equal rule must stay the same object.
+struct Kept<'a>(BTreeMap<&'a HostPattern, KeptRules<'a>>);
+
+type KeptRules<'a> = BTreeMap<&'a PathMatch, Vec<&'a Arc<Rule<Route>>>>;
+
+impl<'a> Kept<'a> {
+    fn new(before: &'a Hosts) -> Self {
+        let mut kept: BTreeMap<_, KeptRules<'a>> = BTreeMap::new();
+        for (host, candidates) in before {
+            let rules = kept.entry(host).or_default();
+            // The last stands first, so that rules leave in the order they came.
+            for candidate in candidates.iter().rev() {
+                rules.entry(&candidate.rule.path).or_default().push(&candidate.rule);
+            }
+        }
+        Self(kept)
+    }
+
+    fn reuse(&mut self, host: &HostPattern, rule: Rule<Route>) -> Arc<Rule<Route>> {
+        let old = self.0.get_mut(host).and_then(|rules| rules.get_mut(&rule.path)).and_then(Vec::pop);
+        match old {
+            Some(old) if same(&old.policy, &rule.policy) => old.clone(),
+            _ => Arc::new(rule),
+        }
+    }
+}
+
+/// Do two routes mean the same?
+pub(crate) fn same(a: &Route, b: &Route) -> bool {
+    a.labels == b.labels && a.backend == b.backend && a.upstream == b.upstream && a.plan == b.plan
+}

@@ -1,0 +1,390 @@
+//! The steps of one publication.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use features::Route;
+use table::{HostPattern, PathMatch, Rule, Table};
+
+use crate::backends;
+use crate::class;
+use crate::dependents::Dependency;
+use crate::hosts;
+use crate::ingress::{self, Context, RulesPart, default_route};
+use crate::notes::Notes;
+use crate::object::Kind;
+use crate::report::Note;
+use crate::seniority::Seniority;
+use crate::service;
+use crate::snapshot::{Dirty, Key};
+use crate::text::Quoted;
+use crate::tls_entries::{self, Shelf, TlsPart};
+use crate::tls_hosts;
+use crate::translator::{Output, State, Translator, Work};
+
+/// What one publication has touched so far.
+#[derive(Debug)]
+pub(crate) struct Round {
+    now: i64,
+    first: bool,
+    /// Ingresses that went through admission, with the seniority they had before.
+    admitted: BTreeMap<Key, Option<Seniority>>,
+    /// Patterns that got their first or lost their last TLS entry.
+    tls_flips: BTreeSet<HostPattern>,
+    rule_hosts: BTreeSet<HostPattern>,
+    tls_hosts: BTreeSet<HostPattern>,
+    /// Ingresses whose notes may have changed.
+    noted: BTreeSet<Key>,
+    current: Arc<Table<Route>>,
+    /// The next table, once anything in it differs.
+    pub(crate) next: Option<Table<Route>>,
+    pub(crate) work: Work,
+}
+
+impl Round {
+    pub(crate) fn new(translator: &Translator, now: i64) -> Self {
+        let current = translator.table.clone();
+        let first = current.generation.0 == 0;
+        Self {
+            now,
+            first,
+            admitted: BTreeMap::new(),
+            tls_flips: BTreeSet::new(),
+            rule_hosts: BTreeSet::new(),
+            tls_hosts: BTreeSet::new(),
+            noted: BTreeSet::new(),
+            next: first.then(|| (*current).clone()),
+            current,
+            work: Work::default(),
+        }
+    }
+
+    fn edit(&mut self) -> &mut Table<Route> {
+        let current = &self.current;
+        self.next.get_or_insert_with(|| (**current).clone())
+    }
+}
+
+impl Translator {
+    /// Decides which of these Ingresses are ours, and reads what they want of TLS.
+    pub(crate) fn admit_all(&mut self, ingresses: BTreeSet<Key>, round: &mut Round) {
+        for key in ingresses {
+            self.admit(key, round);
+        }
+    }
+
+    fn admit(&mut self, key: Key, round: &mut Round) {
+        let mut notes = Notes::new(key.reference(Kind::Ingress));
+        let mut state = self.ingresses.remove(&key).unwrap_or_default();
+        let seniority_before = state.seniority.take();
+        let mut tls = TlsPart::default();
+        state.ours = false;
+        if let Some(ingress) = self.snapshot.get_ingress(&key) {
+            let standing = class::standing(ingress, self.classless(), &self.snapshot, &self.options, &mut notes);
+            if standing.ours {
+                let mut shelf =
+                    Shelf { certificates: &mut self.certificates, snapshot: &self.snapshot, now: round.now };
+                tls = tls_entries::read(ingress, &key, &mut shelf, &mut notes);
+            }
+            tls.dependencies.extend(standing.dependency);
+            state.ours = standing.ours;
+            state.seniority = Some(Seniority::of(&key, ingress));
+        }
+        let tls_before = std::mem::replace(&mut state.tls, tls);
+        state.tls_notes = notes.list;
+        for orphan in self.dependents.replace(&key, &tls_before.dependencies, &state.tls.dependencies) {
+            if let Dependency::Secret(secret) = orphan
+                && !self.is_default_secret(&secret)
+            {
+                self.certificates.forget(&secret);
+            }
+        }
+        self.join_tls_hosts(seniority_before.as_ref(), &tls_before, &state, round);
+        self.ingresses.insert(key.clone(), state);
+        round.admitted.insert(key, seniority_before);
+    }
+
+    fn join_tls_hosts(
+        &mut self,
+        seniority_before: Option<&Seniority>,
+        before: &TlsPart,
+        state: &State,
+        round: &mut Round,
+    ) {
+        let after = &state.tls;
+        let moved = seniority_before != state.seniority.as_ref();
+        for (host, want) in &before.wants {
+            let same = after.wants.get(host).is_some_and(|new| want.same(new));
+            if same && !moved {
+                continue;
+            }
+            round.tls_hosts.insert(host.clone());
+            if let Some((members, seniority)) = self.tls_hosts.get_mut(host).zip(seniority_before) {
+                members.members.remove(seniority);
+                if members.members.is_empty() {
+                    round.tls_flips.insert(host.clone());
+                }
+            }
+        }
+        let Some(seniority) = &state.seniority else { return };
+        for host in after.wants.keys() {
+            let members = &mut self.tls_hosts.entry(host.clone()).or_default().members;
+            // Whoever left above and comes back has flipped twice, which only costs a look.
+            if members.is_empty() {
+                round.tls_flips.insert(host.clone());
+            }
+            if members.insert(seniority.clone()) {
+                round.tls_hosts.insert(host.clone());
+            }
+        }
+    }
+
+    fn has_tls(&self, pattern: &HostPattern) -> bool {
+        self.tls_hosts.get(pattern).is_some_and(|host| !host.members.is_empty())
+    }
+
+    /// Translates the rules of the admitted Ingresses and of those that depend on what changed.
+    pub(crate) fn translate_rules(&mut self, dirty: &Dirty, round: &mut Round) {
+        let services = dirty.services.iter().cloned().map(Dependency::Service);
+        let flips = std::mem::take(&mut round.tls_flips).into_iter().map(Dependency::TlsHost);
+        let mut touched: BTreeSet<Key> = round.admitted.keys().cloned().collect();
+        for dependency in services.chain(flips) {
+            touched.extend(self.dependents.of(&dependency).cloned());
+        }
+        for key in touched {
+            self.translate_ingress(key, round);
+        }
+    }
+
+    fn translate_ingress(&mut self, key: Key, round: &mut Round) {
+        round.work.ingresses += 1;
+        let Some(mut state) = self.ingresses.remove(&key) else { return };
+        let mut notes = Notes::new(key.reference(Kind::Ingress));
+        let part = match self.snapshot.get_ingress(&key).filter(|_| state.ours) {
+            Some(ingress) => {
+                let context = Context {
+                    snapshot: &self.snapshot,
+                    options: &self.options,
+                    has_tls: &|pattern| self.has_tls(pattern),
+                };
+                ingress::translate(ingress, &key, &state.rules.hosts, &context, &mut notes)
+            }
+            None => RulesPart::default(),
+        };
+        let before = std::mem::replace(&mut state.rules, part);
+        state.rule_notes = notes.list;
+        self.dependents.replace(&key, &before.dependencies, &state.rules.dependencies);
+        for id in state.rules.clusters.keys().filter(|id| !before.clusters.contains_key(id)) {
+            self.clusters.acquire(id);
+        }
+        for id in before.clusters.keys().filter(|id| !state.rules.clusters.contains_key(id)) {
+            self.clusters.release(id);
+        }
+        let seniority_before = match round.admitted.get(&key) {
+            Some(before) => before.clone(),
+            None => state.seniority.clone(),
+        };
+        self.join_rule_hosts(seniority_before.as_ref(), &before, &state, round);
+        if state.seniority.is_some() {
+            self.ingresses.insert(key.clone(), state);
+        }
+        round.noted.insert(key);
+    }
+
+    fn join_rule_hosts(
+        &mut self,
+        seniority_before: Option<&Seniority>,
+        before: &RulesPart,
+        state: &State,
+        round: &mut Round,
+    ) {
+        let after = &state.rules;
+        let moved = seniority_before != state.seniority.as_ref();
+        for (host, candidates) in &before.hosts {
+            let same = after
+                .hosts
+                .get(host)
+                .is_some_and(|new| new.len() == candidates.len() && new.iter().zip(candidates).all(|(a, b)| a.is(b)));
+            if same && !moved {
+                continue;
+            }
+            round.rule_hosts.insert(host.clone());
+            if let Some((members, seniority)) = self.rule_hosts.get_mut(host).zip(seniority_before) {
+                members.members.remove(seniority);
+            }
+        }
+        let Some(seniority) = &state.seniority else { return };
+        for host in after.hosts.keys() {
+            let members = &mut self.rule_hosts.entry(host.clone()).or_default().members;
+            if members.insert(seniority.clone()) {
+                round.rule_hosts.insert(host.clone());
+            }
+        }
+    }
+
+    /// Brings the controller-wide default backend and certificate up to date.
+    pub(crate) fn translate_defaults(&mut self, dirty: &Dirty, round: &mut Round) {
+        if let Some((namespace, name)) = &self.options.default_backend_service {
+            let key = Key::new(namespace, name);
+            if round.first || dirty.services.contains(&key) {
+                self.translate_default_backend(&key, round);
+            }
+        }
+        if let Some((namespace, name)) = &self.options.default_ssl_certificate {
+            let key = Key::new(namespace, name);
+            if round.first || dirty.secrets.contains(&key) {
+                self.translate_default_certificate(&key, round);
+            }
+        }
+    }
+
+    fn translate_default_backend(&mut self, key: &Key, round: &mut Round) {
+        let object = key.reference(Kind::Service);
+        let mut notes = Notes::new(object.clone());
+        let port = match self.snapshot.get_service(key) {
+            Some(service) => service::first_port(service).ok_or("has no TCP port; add one"),
+            None => Err("does not exist; create it or correct the option"),
+        };
+        let complaint = port.err().map(|complaint| {
+            format!("Service {} {complaint}; until then unknown hosts and paths answer 404", Quoted(&key.to_string()))
+        });
+        if let Some(message) = complaint {
+            notes.error("DefaultBackendUnusable", "--default-backend-service".to_owned(), message);
+        }
+        self.notes.set(&object, notes.list);
+        let target = port.ok().map(|port| backends::target(key, port));
+        let cluster = target.as_ref().and_then(|target| target.cluster.clone().ok());
+        if let Some(id) = &cluster {
+            self.clusters.acquire(id);
+        }
+        if let Some(id) = std::mem::replace(&mut self.default_backend, cluster.clone()) {
+            self.clusters.release(&id);
+        }
+        let policy = target.zip(cluster).map(|(target, cluster)| default_route(&target, cluster));
+        let rule = policy.map(|policy| Rule { path: PathMatch::Prefix("".into()), policy });
+        let before = round.current.default_backend.as_ref();
+        let same = match (before, &rule) {
+            (Some(before), Some(rule)) => ingress::same(&before.policy, &rule.policy),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            round.edit().default_backend = rule.map(Arc::new);
+        }
+    }
+
+    fn translate_default_certificate(&mut self, key: &Key, round: &mut Round) {
+        let object = key.reference(Kind::Secret);
+        let mut notes = Notes::new(object.clone());
+        let certificate = match self.certificates.get(key, &self.snapshot, round.now) {
+            Ok(parsed) => Some(parsed.certificate.clone()),
+            Err(unusable) => {
+                let message = format!("{}; until then a self-signed certificate serves", unusable.message);
+                notes.add(unusable.severity, unusable.reason, "--default-ssl-certificate".to_owned(), message);
+                None
+            }
+        };
+        self.notes.set(&object, notes.list);
+        if certificate.as_ref().map(Arc::as_ptr) != round.current.default_certificate.as_ref().map(Arc::as_ptr) {
+            round.edit().default_certificate = certificate;
+        }
+    }
+
+    fn is_default_secret(&self, key: &Key) -> bool {
+        let default = self.options.default_ssl_certificate.as_ref();
+        default.is_some_and(|(namespace, name)| *namespace == *key.namespace && *name == *key.name)
+    }
+
+    /// Brings clusters and endpoints up to date.
+    pub(crate) fn refresh_clusters(&mut self, dirty: Dirty, round: &mut Round, output: &mut Output) {
+        let mut services = dirty.services;
+        services.extend(dirty.endpoints);
+        let (flipped, looked_at) = self.clusters.refresh(services, &self.snapshot, &mut self.notes, output);
+        round.work.services = looked_at;
+        for service in flipped {
+            round.noted.extend(self.dependents.of(&Dependency::Service(service)).cloned());
+        }
+    }
+
+    /// Merges the rules of every host that an Ingress touched.
+    pub(crate) fn merge_hosts(&mut self, round: &mut Round) {
+        for host in std::mem::take(&mut round.rule_hosts) {
+            round.work.hosts += 1;
+            let Some(state) = self.rule_hosts.get_mut(&host) else { continue };
+            if state.members.is_empty() {
+                self.rule_hosts.remove(&host);
+                round.edit().hosts.set(&host, None);
+                continue;
+            }
+            let ingresses = &self.ingresses;
+            let contributions: Vec<_> = state
+                .members
+                .iter()
+                .filter_map(|member| {
+                    ingresses.get(&member.key)?.rules.hosts.get(&host).map(|list| (&member.key, &**list))
+                })
+                .collect();
+            let merged = hosts::merge(&host, &contributions);
+            round.noted.extend(changed(&state.shadowed, &merged.shadowed));
+            state.shadowed = merged.shadowed;
+            if round.current.hosts.get(&host).is_none_or(|current| !hosts::same(current, &merged.rules)) {
+                round.edit().hosts.set(&host, Some(Arc::new(merged.rules)));
+            }
+        }
+    }
+
+    /// Chooses the certificate of every host whose TLS entries an Ingress touched.
+    pub(crate) fn merge_tls_hosts(&mut self, round: &mut Round) {
+        for host in std::mem::take(&mut round.tls_hosts) {
+            let Some(state) = self.tls_hosts.get_mut(&host) else { continue };
+            let ingresses = &self.ingresses;
+            let wants: Vec<_> = state
+                .members
+                .iter()
+                .filter_map(|member| ingresses.get(&member.key)?.tls.wants.get(&host).map(|want| (&member.key, want)))
+                .collect();
+            let (certificate, shadowed) = tls_hosts::choose(&host, &wants);
+            round.noted.extend(changed(&state.shadowed, &shadowed));
+            state.shadowed = shadowed;
+            let gone = state.members.is_empty();
+            if gone {
+                self.tls_hosts.remove(&host);
+            }
+            if certificate.as_ref().map(Arc::as_ptr) != round.current.certificates.get(&host).map(Arc::as_ptr) {
+                round.edit().certificates.set(&host, certificate);
+            }
+        }
+    }
+
+    /// Writes the notes of every Ingress that may have other ones now.
+    pub(crate) fn write_notes(&mut self, round: &mut Round) {
+        for key in std::mem::take(&mut round.noted) {
+            round.work.notes += 1;
+            let notes = self.ingress_notes(&key);
+            self.notes.set(&key.reference(Kind::Ingress), notes);
+        }
+    }
+
+    fn ingress_notes(&self, key: &Key) -> Vec<Note> {
+        let Some(state) = self.ingresses.get(key) else { return Vec::new() };
+        let mut notes = Notes::new(key.reference(Kind::Ingress));
+        notes.list.extend(state.tls_notes.iter().chain(&state.rule_notes).cloned());
+        let by_rule_host = state.rules.hosts.keys().filter_map(|host| self.rule_hosts.get(host)?.shadowed.get(key));
+        let by_tls_host = state.tls.wants.keys().filter_map(|host| self.tls_hosts.get(host)?.shadowed.get(key));
+        notes.list.extend(by_rule_host.chain(by_tls_host).flatten().cloned());
+        for (id, place) in state.rules.clusters.iter().filter(|(id, _)| self.clusters.is_empty(id)) {
+            let service = Quoted(id.service());
+            let message = format!(
+                "port {} of Service {service} has no ready endpoints, so the answer is 503; start its pods or correct its selector and target port",
+                id.port()
+            );
+            notes.warning("NoEndpoints", place.backend(), message);
+        }
+        notes.list
+    }
+}
+
+/// The keys whose values differ.
+fn changed(before: &BTreeMap<Key, Vec<Note>>, after: &BTreeMap<Key, Vec<Note>>) -> BTreeSet<Key> {
+    let keys = before.keys().chain(after.keys());
+    keys.filter(|key| before.get(*key) != after.get(*key)).cloned().collect()
+}
