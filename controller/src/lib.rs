@@ -10,13 +10,16 @@ use std::sync::Arc;
 use features::Route;
 use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
-use translate::{Note, ObjectRef, Options, Translator};
+use translate::{Note, ObjectRef, Options};
 
 mod batch;
+mod cluster;
 mod document;
 mod folder;
+mod health;
 mod holdoff;
 mod index;
+mod known;
 mod live;
 mod load;
 mod manifest;
@@ -24,8 +27,11 @@ mod node;
 mod notebook;
 mod publish;
 mod resolve;
+mod start;
 mod wake;
 mod walk;
+mod watch;
+mod watched;
 
 /// Where objects come from.
 #[derive(Clone, Debug)]
@@ -94,14 +100,16 @@ pub struct Loaded {
     pub warnings: Vec<BrokenDocument>,
 }
 
-/// Reads a source once: for `explain` and `lint`.
+/// Reads a source once: for `explain` and `lint`. ExternalName Services are not resolved.
 ///
 /// # Errors
 /// When the source cannot be read at all.
 pub fn load(source: &Source, options: Options) -> Result<Loaded, Error> {
     match source {
-        Source::Folder(root) => load::folder(root, for_folder(options)),
-        Source::Cluster { .. } => Err(Error("not there yet".to_owned())),
+        Source::Folder(root) => load::folder(root, options),
+        Source::Cluster { kubeconfig, namespace } => {
+            load::cluster(kubeconfig.as_deref(), namespace.as_deref(), options)
+        }
     }
 }
 
@@ -113,42 +121,7 @@ pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Rout
     let (opened, result) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new()
         .name("ingora-controller".to_owned())
-        .spawn(move || run(&source, options, updates, &opened))
+        .spawn(move || start::run(&source, options, updates, &opened))
         .map_err(|error| Error(format!("no thread can be started ({error}); raise the limit of processes")))?;
     result.recv().unwrap_or_else(|_| Err(Error("the control plane ended while it started; see the log".to_owned())))
-}
-
-/// Runs the control plane; tells through `opened` whether it could start.
-fn run(
-    source: &Source,
-    options: Options,
-    updates: mpsc::Sender<Update<Route>>,
-    opened: &std::sync::mpsc::SyncSender<Result<(), Error>>,
-) {
-    // Nobody listens any more when the caller has gone; the updates' receiver tells that too.
-    let tell = |result| opened.send(result).unwrap_or_default();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return tell(Err(Error(format!("no runtime can be built ({error}); raise the limit of open files"))));
-        }
-    };
-    runtime.block_on(async {
-        match source {
-            Source::Folder(root) => match live::follow(root) {
-                Ok((_following, batches)) => {
-                    tell(Ok(()));
-                    let translator = Translator::new(for_folder(options));
-                    publish::run(translator, batches, resolve::system_lookup(), updates).await;
-                }
-                Err(error) => tell(Err(error)),
-            },
-            Source::Cluster { .. } => tell(Err(Error("not there yet".to_owned()))),
-        }
-    });
-}
-
-/// A folder needs no IngressClass: what lies in it is meant for us.
-fn for_folder(options: Options) -> Options {
-    Options { classless_without_classes: true, ..options }
 }

@@ -153,7 +153,8 @@ pub(crate) async fn run(
         }
         drain(&mut publisher, &mut batches, &mut resolved, &resolver);
         let now = Instant::now();
-        if !publisher.due().is_some_and(|due| due <= now) && !(ticked && publisher.started) {
+        let is_due = publisher.due().is_some_and(|due| due <= now) || (ticked && publisher.started);
+        if !is_due {
             continue;
         }
         let Built { update, external } = publisher.build(now, unix_time());

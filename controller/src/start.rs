@@ -1,0 +1,59 @@
+//! Opens a source and runs the control plane on its own thread and runtime.
+use std::sync::mpsc::SyncSender;
+
+use features::Route;
+use table::Update;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use translate::{Options, Translator};
+
+use crate::{Error, Source, cluster, live, load, publish, resolve};
+
+/// A runtime for one thread.
+///
+/// # Errors
+/// When the system has no more files to open.
+pub(crate) fn runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error(format!("no runtime can be built ({error}); raise the limit of open files")))
+}
+
+/// Runs the control plane until the receiver of updates is gone; tells through `opened` whether it could start.
+pub(crate) fn run(
+    source: &Source,
+    options: Options,
+    updates: mpsc::Sender<Update<Route>>,
+    opened: &SyncSender<Result<(), Error>>,
+) {
+    // Whoever asked may have gone; the receiver of updates is gone then too.
+    let tell = |result| opened.send(result).unwrap_or_default();
+    let ended = runtime().and_then(|runtime| runtime.block_on(open_and_publish(source, options, updates, &tell)));
+    if let Err(error) = ended {
+        tell(Err(error));
+    }
+}
+
+async fn open_and_publish(
+    source: &Source,
+    options: Options,
+    updates: mpsc::Sender<Update<Route>>,
+    tell: &impl Fn(Result<(), Error>),
+) -> Result<(), Error> {
+    let lookup = resolve::system_lookup();
+    match source {
+        Source::Folder(root) => {
+            let (_following, batches) = live::follow(root)?;
+            tell(Ok(()));
+            publish::run(Translator::new(load::for_folder(options)), batches, lookup, updates).await;
+        }
+        Source::Cluster { kubeconfig, namespace } => {
+            let client = cluster::client(kubeconfig.as_deref()).await?;
+            let (_watches, batches) = cluster::follow(&client, namespace.as_deref());
+            tell(Ok(()));
+            publish::run(Translator::new(options), batches, lookup, updates).await;
+        }
+    }
+    Ok(())
+}
