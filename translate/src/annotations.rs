@@ -48,7 +48,9 @@ impl<'a> Annotations<'a> {
             .collect();
         for (name, message, closes) in &problems {
             let field = format!("metadata.annotations[{}/{}]", self.prefix, Plain(name));
-            let message = format!("{}: {message}", Plain(name));
+            // What is wrong is told either of the annotation or of its value.
+            let colon = if message.starts_with("the ") { ":" } else { "" };
+            let message = format!("annotation {}{colon} {message}", Plain(name));
             if *closes {
                 notes.error("ProtectionUnsupported", field, message);
             } else {

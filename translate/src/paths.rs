@@ -43,7 +43,7 @@ fn check_canonical(predicate: &PathMatch, place: impl Fn() -> String, notes: &mu
         Ok(canonical) => {
             format!("no request matches path {}; write it as {}", Quoted(text), Quoted(canonical.as_str()))
         }
-        Err(error) => format!("no request matches path {} because it {error}; correct it", Quoted(text)),
+        Err(error) => format!("no request matches path {}: its {error}; correct it", Quoted(text)),
     };
     notes.warning("PathNotCanonical", format!("{}.path", place()), message);
 }

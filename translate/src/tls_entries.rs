@@ -9,7 +9,7 @@ use crate::certificates::Certificates;
 use crate::dependents::Dependency;
 use crate::notes::Notes;
 use crate::snapshot::{Key, Snapshot};
-use crate::text::{Plain, Quoted};
+use crate::text::Quoted;
 use crate::tls::{Parsed, parent};
 
 /// What an Ingress wants for one host.
@@ -65,7 +65,7 @@ pub(crate) fn read(ingress: &Ingress, key: &Key, shelf: &mut Shelf<'_>, notes: &
             }
         }
         for host in hosts {
-            let certificate = parsed.as_deref().and_then(|parsed| covered(parsed, &host, entry, tls, notes));
+            let certificate = parsed.as_deref().and_then(|parsed| covered(parsed, &host, entry, notes));
             let want = part.wants.entry(host).or_insert_with(|| Want { certificate: None, entry });
             if want.certificate.is_none() && certificate.is_some() {
                 *want = Want { certificate, entry };
@@ -137,27 +137,20 @@ fn hosts(tls: &IngressTLS, entry: usize, notes: &mut Notes) -> Vec<HostPattern> 
 }
 
 /// The certificate, if it covers a host.
-fn covered(
-    parsed: &Parsed,
-    host: &HostPattern,
-    entry: usize,
-    tls: &IngressTLS,
-    notes: &mut Notes,
-) -> Option<Arc<Certificate>> {
-    let name = tls.secret_name.as_deref().unwrap_or_default();
+fn covered(parsed: &Parsed, host: &HostPattern, entry: usize, notes: &mut Notes) -> Option<Arc<Certificate>> {
+    let secret = Quoted(&parsed.certificate.source);
     if !parsed.covers(host) {
         let message = format!(
-            "the certificate of Secret {} does not cover {host}, which the default certificate serves; issue it with that name",
-            Quoted(name)
+            "the certificate of Secret {secret} does not cover {host}, which the default certificate serves; issue it \
+             with that name"
         );
         notes.warning("CertificateUncovered", secret_field(entry), message);
         return None;
     }
     if parsed.common_name_only {
         let message = format!(
-            "the certificate of Secret {} names {} only in its subject, which clients ignore; issue it with a subject alternative name",
-            Quoted(name),
-            Plain(&host.to_string())
+            "the certificate of Secret {secret} names {host} only in its subject, which clients ignore; issue it with \
+             a subject alternative name"
         );
         notes.warning("CertificateWithoutNames", secret_field(entry), message);
     }

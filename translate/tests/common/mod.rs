@@ -1,0 +1,149 @@
+//! What the integration tests share: manifests to objects, and output as text.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use features::{Backend, Protocol, Route};
+use serde::{Deserialize, Serialize};
+use table::{ClusterId, Endpoints, HostMap, Rule, Table};
+use translate::{ExternalName, Object, Output};
+
+/// One manifest to an object; its kind decides which.
+pub(crate) fn object(value: serde_json::Value) -> Object {
+    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+    let read = || -> Result<Object, serde_json::Error> {
+        Ok(match &*kind {
+            "Ingress" => Object::Ingress(Arc::new(serde_json::from_value(value)?)),
+            "IngressClass" => Object::IngressClass(Arc::new(serde_json::from_value(value)?)),
+            "Service" => Object::Service(Arc::new(serde_json::from_value(value)?)),
+            "EndpointSlice" => Object::EndpointSlice(Arc::new(serde_json::from_value(value)?)),
+            "Secret" => Object::Secret(Arc::new(serde_json::from_value(value)?)),
+            other => panic!("kind {other:?}"),
+        })
+    };
+    read().unwrap_or_else(|error| panic!("{kind}: {error}"))
+}
+
+/// Everything that the data plane holds after some outputs, as text that can be compared and read.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Picture {
+    /// Rules by host and path: where they come from and lead to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) hosts: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) default_backend: Option<String>,
+    /// Secrets by host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) certificates: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) default_certificate: Option<String>,
+    /// Endpoints by cluster.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) endpoints: BTreeMap<String, Vec<String>>,
+    /// DNS names by cluster.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) external: BTreeMap<String, String>,
+}
+
+/// What the data plane would hold: it takes outputs in as they come.
+#[derive(Default)]
+pub(crate) struct Plane {
+    pub(crate) table: Arc<Table<Route>>,
+    pub(crate) endpoints: BTreeMap<ClusterId, Arc<Endpoints>>,
+    pub(crate) external: BTreeMap<ClusterId, ExternalName>,
+}
+
+impl Plane {
+    pub(crate) fn take(&mut self, output: &Output) {
+        for (id, name) in &output.external {
+            match name {
+                Some(name) => {
+                    self.endpoints.remove(id);
+                    self.external.insert(id.clone(), name.clone());
+                }
+                None => assert!(self.external.remove(id).is_some(), "{id} was not external"),
+            }
+        }
+        for (id, endpoints) in &output.endpoints {
+            assert!(!self.external.contains_key(id), "{id} is external");
+            self.endpoints.insert(id.clone(), endpoints.clone());
+        }
+        if let Some(table) = &output.table {
+            assert!(table.generation > self.table.generation);
+            self.table = table.clone();
+        }
+        for id in &output.retired {
+            self.endpoints.remove(id);
+            assert!(!self.external.contains_key(id), "{id} is still external");
+        }
+    }
+
+    pub(crate) fn picture(&self) -> Picture {
+        let certificates = |map: &HostMap<Arc<table::Certificate>>| {
+            map.iter().map(|(host, certificate)| (host.to_string(), certificate.source.to_string())).collect()
+        };
+        Picture {
+            hosts: self
+                .table
+                .hosts
+                .iter()
+                .map(|(host, rules)| (host.to_string(), rules.iter().map(|r| row(r)).collect()))
+                .collect(),
+            default_backend: self.table.default_backend.as_deref().map(destination),
+            certificates: certificates(&self.table.certificates),
+            default_certificate: self
+                .table
+                .default_certificate
+                .as_ref()
+                .map(|certificate| certificate.source.to_string()),
+            endpoints: self.endpoints.iter().map(|(id, list)| (id.to_string(), endpoints(list))).collect(),
+            external: self
+                .external
+                .iter()
+                .map(|(id, name)| (id.to_string(), format!("{}:{}", name.host, name.port)))
+                .collect(),
+        }
+    }
+}
+
+fn row(rule: &Rule<Route>) -> (String, String) {
+    let kind = match rule.path {
+        table::PathMatch::Exact(_) => "Exact",
+        table::PathMatch::Prefix(_) => "Prefix",
+    };
+    (format!("{kind} {}", rule.path.as_str()), format!("{} -> {}", owner(rule), destination(rule)))
+}
+
+/// The Ingress that a rule comes from.
+pub(crate) fn owner(rule: &Rule<Route>) -> String {
+    format!("{}/{}", rule.policy.labels.namespace, rule.policy.labels.ingress)
+}
+
+/// Where a rule leads, how, and through which features.
+pub(crate) fn destination(rule: &Rule<Route>) -> String {
+    let mut text = match &rule.policy.backend {
+        Backend::Cluster(id) => id.to_string(),
+        Backend::Refused(why) => return format!("503 {why}"),
+    };
+    if rule.policy.upstream.protocol != Protocol::Http {
+        text += &format!(" {:?}", rule.policy.upstream.protocol);
+    }
+    for feature in &rule.policy.plan {
+        text += &format!(", {}", feature.name());
+    }
+    text
+}
+
+fn endpoints(endpoints: &Endpoints) -> Vec<String> {
+    let show = |endpoint: &table::Endpoint| {
+        let mut text = format!("{} {:?}", endpoint.address, endpoint.readiness);
+        if let Some(zone) = &endpoint.zone {
+            text += &format!(", in {zone}");
+        }
+        if !endpoint.for_zones.is_empty() {
+            text += &format!(", for {}", endpoint.for_zones.join(" "));
+        }
+        text
+    };
+    endpoints.list.iter().map(show).collect()
+}
