@@ -1,16 +1,33 @@
 //! What is answered when there is nothing to forward to.
 use crate::support::{Backend, Client, Offer, Rig, Site, Spec};
 
+async fn clients(rig: &Rig) -> [Client; 3] {
+    [Client::h1(rig.http).await, Client::h2c(rig.http).await, Client::tls(rig.https, Offer::h2("a.test")).await]
+}
+
+/// An answer of the gateway's own does not end the connection, unless there was a body that nobody read.
 async fn statuses(rig: &Rig, requests: &[(&str, &str, u16)]) {
-    for mut client in
-        [Client::h1(rig.http).await, Client::h2c(rig.http).await, Client::tls(rig.https, Offer::h2("a.test")).await]
-    {
+    for mut client in clients(rig).await {
         for (host, target, status) in requests {
-            let reply = client.get(host, target).await;
-            assert_eq!(reply.status, *status, "{host}{target}");
-            // The connection goes on after an answer of the gateway's own.
+            assert_eq!(client.get(host, target).await.status, *status, "{host}{target}");
+        }
+    }
+    for (host, target, status) in requests {
+        for mut client in clients(rig).await {
             assert_eq!(client.post(host, target, "body").await.status, *status, "{host}{target}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_needs_no_body_reaches_a_client_that_sends_a_large_one() {
+    let rig = Rig::start(Site::default()).await;
+    for length in [1 << 16, 1 << 20, 1 << 22] {
+        let mut wire = rig.wire().await;
+        wire.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n")).await;
+        // The gateway may close before it has everything.
+        wire.try_send(vec![b'x'; length]).await.ok();
+        assert_eq!(wire.head().await.status(), 404, "{length} bytes");
     }
 }
 

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use crate::support::{Backend, Client, Rig, Site, Spec, bounded, eventually};
 
 #[tokio::test]
@@ -106,7 +108,8 @@ async fn no_request_fails_while_endpoints_change() {
         }
         finished.store(true, Ordering::SeqCst);
     });
-    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    let mut pace = tokio::time::interval(Duration::from_millis(3));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changes = 0;
     while !done.load(Ordering::SeqCst) && !watch.is_finished() {
         pace.tick().await;

@@ -1,11 +1,12 @@
 //! gRPC passes, trailers and streams included.
 use features::Protocol;
+use http::Method;
 use tonic::Code;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus as Answer;
 
-use crate::support::{GrpcBackend, Offer, Rig, Site, Spec, bounded, grpc_client};
+use crate::support::{Client, GrpcBackend, Offer, Rig, Site, Spec, bounded, full, grpc_client};
 
 async fn rig(backend: &GrpcBackend) -> Rig {
     backend.reporter.set_service_status("shop", ServingStatus::Serving).await;
@@ -66,11 +67,15 @@ async fn an_error_arrives_as_status_and_message() {
     assert_eq!((status.code(), status.message()), (Code::NotFound, "service not registered"));
 }
 
+/// A gRPC client reads HTTP 503 without a gRPC content type as UNAVAILABLE.
 #[tokio::test]
 async fn calls_without_endpoints_are_unavailable() {
     let spec = Spec::to("app").protocol(Protocol::H2c);
     let rig = Rig::start(Site::default().rule(spec).endpoints("app", [])).await;
-    let mut client = grpc_client(rig.wire().await.into_stream(), "http://a.test").await;
-    let status = bounded("the reply", client.check(shop())).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
+    let mut client = Client::h2c(rig.http).await;
+    let request = client.request(Method::POST, "a.test", "/grpc.health.v1.Health/Check");
+    let request = request.header("content-type", "application/grpc").header("te", "trailers");
+    let reply = client.send(request.body(full("\0\0\0\0\0")).unwrap()).await;
+    assert_eq!(reply.status, 503);
+    assert!(!reply.header("content-type").unwrap_or_default().starts_with("application/grpc"));
 }

@@ -1,6 +1,7 @@
 //! Responses that have no body: to HEAD, and with 204 and 304.
-use crate::support::{Client, Rig, Scripted, empty};
 use http::Method;
+
+use crate::support::{Client, Rig, Scripted, empty};
 
 async fn head_keeps(response: &str, status: u16, length: Option<&str>) {
     let backend = Scripted::answering(response).await;

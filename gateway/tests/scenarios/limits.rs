@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use gateway::Config;
+use tokio::sync::Semaphore;
 
 use crate::support::{Backend, Client, Offer, Rig, Scripted, Site, Spec, Wire, config, eventually, respond};
 
@@ -150,8 +151,7 @@ async fn a_connection_ends_after_its_last_request() {
         wire.get("/").await;
         let (head, _) = wire.response().await;
         assert_eq!(head.status(), 200);
-        let close = head.one("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        assert_eq!(close, number == 3, "request {number}: {head:?}");
+        assert_eq!(head.closes(), number == 3, "request {number}: {head:?}");
     }
     wire.closed().await;
 }
@@ -202,15 +202,15 @@ async fn capped(rig: &Rig) {
 
 #[tokio::test]
 async fn one_connection_has_so_many_streams() {
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (open, peak) = (now.clone(), most.clone());
+    let (open, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let gate = Arc::new(Semaphore::new(1));
+    let (now, most, turn) = (open.clone(), peak.clone(), gate.clone());
     let backend = Backend::handling(move |_| {
-        let (open, peak) = (open.clone(), peak.clone());
+        let (now, most, turn) = (now.clone(), most.clone(), turn.clone());
         async move {
-            peak.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            // Long enough for all others to arrive if they may.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            open.fetch_sub(1, Ordering::SeqCst);
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            turn.acquire().await.unwrap().forget();
+            now.fetch_sub(1, Ordering::SeqCst);
             respond("ok")
         }
     })
@@ -220,12 +220,15 @@ async fn one_connection_has_so_many_streams() {
     let site = Site::default().rule(Spec::to("app")).endpoints("app", [backend.address]);
     let rig = Rig::with(site, config).await;
     let mut client = Client::h2c(rig.http).await;
-    // The first answer comes after the settings.
-    client.get("a.test", "/").await;
+    // The first answer comes after the settings, and uses up the only turn.
+    assert_eq!(client.get("a.test", "/").await.status, 200);
     let requests = (0..30).map(|_| {
         let mut client = client.share();
         async move { client.get("a.test", "/").await.status }
     });
-    assert!(join_all(requests).await.iter().all(|status| *status == 200));
-    assert!((2..=5).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+    let requests = tokio::spawn(join_all(requests));
+    eventually("as many streams as allowed", || async { (open.load(Ordering::SeqCst) >= 5).then_some(()) }).await;
+    gate.add_permits(30);
+    assert!(requests.await.unwrap().iter().all(|status| *status == 200));
+    assert_eq!(peak.load(Ordering::SeqCst), 5);
 }

@@ -6,7 +6,6 @@ async fn refused(requests: &[&str], statuses: &[u16]) {
     let backend = Scripted::recording().await;
     let rig = Rig::to(backend.address).await;
     for request in requests {
-        eprintln!("{request:?}");
         rig.wire().await.refused_with(request, statuses).await;
     }
     assert!(backend.heads().is_empty(), "{:?}", backend.heads());

@@ -41,8 +41,9 @@ async fn termination_ends_readiness_and_not_life() {
 #[tokio::test]
 async fn the_administration_port_has_nothing_else() {
     let rig = Rig::start(crate::support::Site::default()).await;
-    assert_eq!(rig.admin("/").await.0, 404);
-    assert_eq!(rig.admin("/metrics/x").await.0, 404);
+    for path in ["/x", "/metrics/x", "/readyz/", "/debug/pprof"] {
+        assert_eq!(rig.admin(path).await.0, 404, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -169,17 +169,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         assert!(rest.is_empty(), "nothing more before the end, not {:?}", String::from_utf8_lossy(&rest));
     }
 
-    /// Sends a request and requires a status, or the end of the connection without an answer.
+    /// Sends a request and requires a status and the end of the connection.
     pub(crate) async fn refused_with(mut self, request: impl AsRef<[u8]>, statuses: &[u16]) {
+        let text = String::from_utf8_lossy(request.as_ref()).chars().take(300).collect::<String>();
         // The gateway may close while the rest is still being written.
-        let sent = self.try_send(request).await;
-        match self.try_head().await {
-            Some(head) => {
-                assert!(statuses.contains(&head.status()), "{} is one of {statuses:?}", head.first);
-                self.rest().await;
-            }
-            None => panic!("one of {statuses:?} before the end of the connection (write: {sent:?})"),
-        }
+        let sent = self.try_send(&request).await;
+        let Some(head) = self.try_head().await else { panic!("no answer to {text:?} (write: {sent:?})") };
+        assert!(statuses.contains(&head.status()), "{text:?} got {:?}, not one of {statuses:?}", head.first);
+        assert!(head.closes(), "{text:?} got {head:?}, which does not close");
+        self.rest().await;
     }
 }
 
@@ -195,6 +193,11 @@ impl Head {
     /// The request target.
     pub(crate) fn target(&self) -> &str {
         self.first.split(' ').nth(1).unwrap()
+    }
+
+    /// Does it announce the end of the connection?
+    pub(crate) fn closes(&self) -> bool {
+        self.one("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
     /// All values of a field.
