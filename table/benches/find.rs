@@ -11,6 +11,9 @@ const RULES_OF_HOST: usize = 10;
 /// Requests that are sent in turn: many enough that a large table does not stay in the processor's caches.
 const REQUESTS: usize = 16_384;
 
+/// Hosts that get most of the requests in real life, so that what the table keeps for them stays in the caches.
+const HOT: usize = 100;
+
 fn host(number: usize) -> String {
     format!("shop-{number}.tenant-{}.example.com", number % 97)
 }
@@ -51,21 +54,45 @@ fn numbers() -> impl Iterator<Item = usize> {
     .map(|seed| usize::try_from(seed >> 33).unwrap_or_default())
 }
 
-type Request = (String, String);
-
-fn requests(hosts: usize, rules_of_host: usize, make: impl Fn(usize, usize) -> Request) -> Vec<Request> {
-    let mut numbers = numbers();
-    let mut next = move |below: usize| numbers.next().unwrap_or_default() % below;
-    (0..REQUESTS).map(|_| make(next(hosts), next(rules_of_host))).collect()
+/// Requests one after the other in memory, as they come from a connection's buffer: what is measured is the table's
+/// share of cache misses, not theirs.
+#[derive(Default)]
+struct Requests {
+    text: String,
+    /// Where the host begins, where the path, and where it ends.
+    cuts: Vec<(usize, usize, usize)>,
 }
 
-fn kinds(hosts: usize, rules_of_host: usize) -> Vec<(&'static str, Vec<Request>)> {
-    let all = |make: fn(usize, usize) -> Request| requests(hosts, rules_of_host, make);
+impl Requests {
+    fn new(hosts: usize, rules_of_host: usize, make: impl Fn(usize, usize) -> (String, String)) -> Self {
+        let mut numbers = numbers();
+        let mut next = move |below: usize| numbers.next().unwrap_or_default() % below;
+        let mut this = Self::default();
+        for _ in 0..REQUESTS {
+            let (host, path) = make(next(hosts), next(rules_of_host));
+            let start = this.text.len();
+            this.text.push_str(&host);
+            let middle = this.text.len();
+            this.text.push_str(&path);
+            this.cuts.push((start, middle, this.text.len()));
+        }
+        this
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let get = |from: usize, to: usize| self.text.get(from..to).unwrap_or_default();
+        self.cuts.iter().map(move |(start, middle, end)| (get(*start, *middle), get(*middle, *end)))
+    }
+}
+
+fn kinds(hosts: usize, rules_of_host: usize) -> Vec<(&'static str, Requests)> {
+    let all = |make: fn(usize, usize) -> (String, String)| Requests::new(hosts, rules_of_host, make);
     vec![
         ("hit", all(|number, rule| (served(number), format!("{}/items/{number}", rule_path(rule | 1))))),
         ("wildcard", all(|number, rule| (wildcard(number), format!("{}/items", rule_path(rule | 1))))),
         ("path-miss", all(|number, rule| (served(number), format!("/other/{rule}")))),
         ("host-miss", all(|number, rule| (format!("unknown-{number}.org"), rule_path(rule)))),
+        ("hot-hit", all(|number, rule| (served(number % HOT), format!("{}/items/{number}", rule_path(rule | 1))))),
         (
             "long-path",
             all(|number, rule| (served(number), format!("{}/{}", rule_path(rule | 1), "element/".repeat(100)))),

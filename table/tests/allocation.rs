@@ -1,4 +1,6 @@
 //! Routing a request allocates nothing: the counting allocator of this binary proves it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ fn parsing_a_host_does_not_allocate() {
     let long = "a".repeat(255);
     for authority in ["H7.Example.COM:8443", "h7.example.com.", "[::1]:80", "", "not a host", &long] {
         let count = allocations(|| {
-            let _ = black_box(RequestHost::parse(black_box(authority.as_bytes())));
+            black_box(RequestHost::parse(black_box(authority.as_bytes())).is_ok());
         });
         assert_eq!(count, 0, "{authority}");
     }
@@ -47,7 +49,7 @@ fn parsing_a_plain_path_does_not_allocate() {
     let long = format!("/{}", "element/".repeat(500));
     for path in ["/", "/service-1/v1/items/7", "/a.b/c..d/@x:y;z=1/e~f", &long] {
         let count = allocations(|| {
-            let _ = black_box(RequestPath::parse(black_box(path)).is_ok());
+            black_box(RequestPath::parse(black_box(path)).is_ok());
         });
         assert_eq!(count, 0, "{path}");
     }
