@@ -81,7 +81,7 @@ impl Folder {
     /// # Errors
     /// When the folder itself cannot be listed; everything stays as it was.
     pub(crate) fn scan(&mut self, now: Instant, clock: SystemTime) -> io::Result<Scan> {
-        let Found { files, unreadable } = walk(&self.root)?;
+        let Found { files, unreadable } = walk(&self.root).inspect_err(|_| self.index.postpone())?;
         let gone: Vec<_> = self.files.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
         for path in gone.into_iter().filter(|path| !unreadable.keys().any(|above| path.starts_with(above))) {
             let file = self.files.remove(&path).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Folder {
 
     /// What is due though no file changes; see [`Folder::next_change`].
     pub(crate) fn due_changes(&mut self, now: Instant) -> Vec<Change> {
-        self.index.changes(now)
+        self.index.expired(now)
     }
 
     /// When objects go whose definitions went.
@@ -319,6 +319,23 @@ mod tests {
         let file = std::fs::OpenOptions::new().write(true).open(temp.root.path().join("a.yaml")).unwrap();
         file.set_modified(modified).unwrap();
         assert_eq!(temp.scan(), ["set Service default/a"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_deleted_file_by_file_takes_nothing_away() {
+        let mut temp = Temp::new();
+        temp.write("a.yaml", &service("a", 1));
+        temp.write("b.yaml", &service("b", 1));
+        temp.scan();
+        std::fs::remove_file(temp.root.path().join("a.yaml")).unwrap();
+        temp.scan();
+        std::fs::remove_dir_all(temp.root.path()).unwrap();
+        assert!(temp.folder.scan(temp.now, SystemTime::UNIX_EPOCH).is_err());
+        assert!(temp.folder.due_changes(temp.now + 2 * LINGER).is_empty());
+        std::fs::create_dir(temp.root.path()).unwrap();
+        temp.write("b.yaml", &service("b", 1));
+        assert!(temp.scan().is_empty());
+        assert_eq!(temp.scan(), ["delete Service default/a"]);
     }
 
     #[test]

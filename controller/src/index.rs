@@ -86,7 +86,14 @@ impl Index {
                 None => {}
             }
         }
+        changes.append(&mut self.expired(now));
+        changes
+    }
+
+    /// The objects that have been away for [`LINGER`].
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Change> {
         let gone = self.leaving.extract_if(.., |_, leaves| *leaves <= now);
+        let mut changes = Vec::new();
         for (reference, _) in gone {
             self.live.remove(&reference);
             changes.push(Change::Delete(reference));
@@ -94,7 +101,12 @@ impl Index {
         changes
     }
 
-    /// When [`Index::changes`] has something to say though no file changes.
+    /// Keeps what is about to go until [`Index::changes`] is asked again: the files cannot be looked at.
+    pub(crate) fn postpone(&mut self) {
+        self.touched.extend(std::mem::take(&mut self.leaving).into_keys());
+    }
+
+    /// When [`Index::expired`] has something to say though no file changes.
     pub(crate) fn next_change(&self) -> Option<Instant> {
         self.leaving.values().min().copied()
     }

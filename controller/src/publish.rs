@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use features::Route;
-use table::{ClusterId, Endpoints, Facts, Table, Update};
+use table::{ClusterId, Endpoints, Facts, Update};
 use tokio::sync::mpsc;
 use translate::{Change, ExternalName, Kind, ObjectRef, Output, Translator};
 
@@ -112,11 +112,8 @@ impl Publisher {
             std::mem::take(&mut self.pending).into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { mut table, mut endpoints, external, retired, notes } = self.translator.publish(clock);
+        let Output { table, mut endpoints, external, retired, notes } = self.translator.publish(clock);
         self.notebook.update(notes);
-        if first {
-            table.get_or_insert_with(|| Arc::new(Table::default()));
-        }
         endpoints.extend(std::mem::take(&mut self.resolved));
         let facts = self.notebook.facts();
         let is_news = table.is_some() || !endpoints.is_empty() || !retired.is_empty() || facts != self.facts;
