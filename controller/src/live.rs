@@ -98,7 +98,7 @@ impl Follower {
                 go_on = self.scan(arrived);
             } else {
                 let changes = self.folder.due_changes(now);
-                go_on = self.send(now, changes);
+                go_on = self.send(now, changes, false);
             }
         }
     }
@@ -135,7 +135,8 @@ impl Follower {
                 if scan.again {
                     self.next_scan = now + FRESH;
                 }
-                self.send(arrived, scan.changes)
+                let first = !std::mem::replace(&mut self.synced, true);
+                self.send(arrived, scan.changes, first)
             }
             Err(error) => {
                 self.log_presence(Some(&error));
@@ -158,12 +159,11 @@ impl Follower {
         self.missing = error.is_some();
     }
 
-    fn send(&mut self, arrived: Instant, changes: Vec<Change>) -> Result<(), Ended> {
-        let first = !std::mem::replace(&mut self.synced, true);
-        if changes.is_empty() && !first {
+    fn send(&self, arrived: Instant, changes: Vec<Change>, synced: bool) -> Result<(), Ended> {
+        if changes.is_empty() && !synced {
             return Ok(());
         }
-        self.batches.blocking_send(Batch { arrived, changes, synced: first }).map_err(|_| Ended)
+        self.batches.blocking_send(Batch { arrived, changes, synced }).map_err(|_| Ended)
     }
 }
 

@@ -1,0 +1,118 @@
+//! What is published when: the publisher with an injected clock, and the loop with an injected resolver.
+use std::sync::Mutex;
+
+use super::*;
+use crate::manifest::{Format, read};
+use table::ServicePort;
+use translate::Options;
+
+const INGRESS: &str = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec:\n  defaultBackend: \
+                       {service: {name: app, port: {number: 80}}}\n";
+const OTHER: &str = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: b}\nspec:\n  rules: [{host: \
+                     b.test, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: app, port: \
+                     {number: 80}}}}]}}]\n";
+const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: app}\nspec: {ports: [{port: 80}]}\n";
+
+fn slice(address: &str) -> String {
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: app-1, labels: \
+         {{kubernetes.io/service-name: app}}}}\naddressType: IPv4\nports: [{{port: 8080}}]\nendpoints: [{{addresses: [{address}]}}]\n"
+    )
+}
+
+fn changes(documents: &[&str]) -> Vec<Change> {
+    let manifest = read(&documents.join("---\n"), Format::Yaml);
+    assert!(manifest.broken.is_empty(), "{:?}", manifest.broken);
+    manifest.objects.into_iter().map(|(_, object)| Change::Set(object)).collect()
+}
+
+fn translator() -> Translator {
+    Translator::new(Options { watch_ingress_without_class: true, ..Options::default() })
+}
+
+/// A publisher whose first update is out.
+fn started(start: Instant) -> Publisher {
+    let mut publisher = Publisher::new(translator());
+    let all = changes(&[INGRESS, SERVICE, &slice("10.0.0.1")]);
+    publisher.take(Batch { arrived: start, changes: all, synced: true });
+    let update = publisher.build(start + MAXIMUM, 0).update.unwrap();
+    assert!(update.table.is_some() && update.endpoints.len() == 1);
+    publisher
+}
+
+fn take(publisher: &mut Publisher, documents: &[&str], arrived: Instant) {
+    publisher.take(Batch { arrived, changes: changes(documents), synced: false });
+}
+
+#[test]
+fn nothing_is_due_before_the_source_has_handed_over_everything() {
+    let start = Instant::now();
+    let mut publisher = Publisher::new(translator());
+    take(&mut publisher, &[INGRESS, SERVICE, &slice("10.0.0.1")], start);
+    assert_eq!(publisher.due(), None);
+    publisher.take(Batch { arrived: start, changes: vec![], synced: true });
+    assert_eq!(publisher.due(), Some(start + QUIET));
+}
+
+#[test]
+fn endpoints_are_due_at_once_and_do_not_drag_half_a_burst_along() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    let later = start + Duration::from_secs(1);
+    take(&mut publisher, &[OTHER], later);
+    assert_eq!(publisher.due(), Some(later + QUIET));
+    take(&mut publisher, &[&slice("10.0.0.2")], later);
+    assert_eq!(publisher.due(), Some(later));
+    let update = publisher.build(later, 0).update.unwrap();
+    assert!(update.table.is_none() && update.endpoints.len() == 1);
+    assert_eq!(publisher.due(), Some(later + QUIET));
+    let update = publisher.build(later + QUIET, 0).update.unwrap();
+    assert!(update.table.is_some() && update.endpoints.is_empty());
+    assert_eq!(publisher.due(), None);
+}
+
+#[test]
+fn an_update_tells_when_its_oldest_change_arrived() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    let (one, two) = (start + Duration::from_millis(100), start + Duration::from_millis(101));
+    take(&mut publisher, &[&SERVICE.replace("port: 80", "port: 81")], one);
+    take(&mut publisher, &[&slice("10.0.0.2")], two);
+    assert_eq!(publisher.build(two + MAXIMUM, 0).update.unwrap().arrived, one);
+}
+
+#[test]
+fn without_news_there_is_no_update() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    assert!(publisher.build(start + TICK, 60).update.is_none());
+}
+
+#[tokio::test]
+async fn an_external_name_gets_its_addresses_from_the_resolver() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: app}\nspec: {type: ExternalName, externalName: \
+                   example.com, ports: [{port: 80}]}\n";
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let lookup: Lookup = {
+        let asked = asked.clone();
+        Arc::new(move |name: ExternalName| {
+            asked.lock().unwrap().push(name.host.to_string());
+            Box::pin(async move { Ok(vec![([10, 1, 1, 1], name.port).into(), ([127, 0, 0, 1], name.port).into()]) })
+        })
+    };
+    let (batches, receiver) = mpsc::channel(1);
+    let (updates, mut received) = mpsc::channel(1);
+    let loop_ = tokio::spawn(run(translator(), receiver, lookup, updates));
+    let all = Batch { arrived: Instant::now(), changes: changes(&[INGRESS, service]), synced: true };
+    batches.send(all).await.unwrap();
+    let first = received.recv().await.unwrap();
+    assert!(first.table.is_some() && first.synced);
+    let second = received.recv().await.unwrap();
+    let (cluster, endpoints) = &second.endpoints[0];
+    assert_eq!(*cluster, ClusterId::new("default", "app", ServicePort::Number(80)));
+    let addresses: Vec<_> = endpoints.list.iter().map(|endpoint| endpoint.address.to_string()).collect();
+    assert_eq!(addresses, ["10.1.1.1:80"]);
+    assert_eq!(*asked.lock().unwrap(), ["example.com"]);
+    drop(received);
+    loop_.await.unwrap();
+}
