@@ -68,8 +68,11 @@ impl<'a> Backends<'a> {
             dependencies.insert(Dependency::Service(key));
             if let Some(text) = &found.unknown_protocol {
                 let message = format!(
-                    "appProtocol {} of port {} of Service {} is not known and HTTP/1.1 is spoken; use http, https, kubernetes.io/h2c, grpc or grpcs",
-                    Quoted(text), found.target.port, Quoted(&found.target.service)
+                    "appProtocol {} of port {} of Service {} is not known and HTTP/1.1 is spoken; use http, \
+                     https, kubernetes.io/h2c, grpc or grpcs",
+                    Quoted(text),
+                    found.target.port,
+                    Quoted(&found.target.service)
                 );
                 notes.info("ProtocolUnknown", format!("{}.service.port", place.backend()), message);
             }

@@ -73,3 +73,53 @@ pub(crate) fn same(a: &Rules<Route>, b: &Rules<Route>) -> bool {
     let pointers = |rules: &Rules<Route>| rules.iter().map(Arc::as_ptr).collect::<Vec<_>>();
     pointers(a) == pointers(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use features::{Backend, Resolved, Upstream};
+    use table::Rule;
+
+    fn candidate(path: &str, place: Place) -> Candidate {
+        let policy = Route {
+            labels: Arc::default(),
+            backend: Backend::Refused(""),
+            upstream: Upstream::default(),
+            plan: [].into(),
+            resolved: Resolved::default(),
+        };
+        Candidate { place, rule: Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy }) }
+    }
+
+    fn at(path: u32) -> Place {
+        Place::Path { rule: 0, path }
+    }
+
+    #[test]
+    fn the_first_ingress_wins_and_the_loser_is_told_who_did() {
+        let (old, young) = (Key::new("ns", "old"), Key::new("ns", "young"));
+        let (first, second) = ([candidate("/a", at(0))], [candidate("/b", at(0)), candidate("/a", at(1))]);
+        let merged = merge(&HostPattern::Any, &[(&old, &first), (&young, &second)]);
+        assert_eq!(merged.rules.iter().count(), 2);
+        assert!(Arc::ptr_eq(merged.rules.find("/a").unwrap(), &first[0].rule));
+        let notes = &merged.shadowed[&young];
+        assert_eq!(notes[0].field, "spec.rules[0].http.paths[1]");
+        assert!(notes[0].message.contains("\"ns/old\""));
+    }
+
+    #[test]
+    fn a_default_backend_yields_to_any_rule_for_the_root() {
+        let (old, young) = (Key::new("ns", "old"), Key::new("ns", "young"));
+        let (first, second) = ([candidate("/", Place::DefaultBackend)], [candidate("/", at(0))]);
+        let merged = merge(&HostPattern::Any, &[(&old, &first), (&young, &second)]);
+        assert!(Arc::ptr_eq(merged.rules.find("/x").unwrap(), &second[0].rule));
+        assert_eq!(merged.shadowed.keys().collect::<Vec<_>>(), [&old]);
+    }
+
+    #[test]
+    fn an_ingress_may_have_both_a_root_rule_and_a_default_backend() {
+        let key = Key::new("ns", "a");
+        let both = [candidate("/", at(0)), candidate("/", Place::DefaultBackend)];
+        assert!(merge(&HostPattern::Any, &[(&key, &both)]).shadowed.is_empty());
+    }
+}

@@ -1,7 +1,7 @@
 //! Kubernetes objects to a route table, as a pure function.
 //!
-//! Tables are total: an object that cannot be understood becomes a rule that answers an error, plus a [`Note`]; it never
-//! takes another object down. There is no clock, no I/O and no Kubernetes client here.
+//! Tables are total: an object that cannot be understood becomes a rule that answers an error, plus a [`Note`]; it
+//! never takes another object down. There is no clock, no I/O and no Kubernetes client here.
 #![warn(clippy::disallowed_methods)]
 
 mod annotations;
@@ -9,10 +9,12 @@ mod backends;
 mod certificates;
 mod class;
 mod clusters;
+mod defaults;
 mod dependents;
 mod endpoint_slice;
 mod hosts;
 mod ingress;
+mod ingress_notes;
 mod notes;
 mod object;
 mod options;

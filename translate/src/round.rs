@@ -3,20 +3,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use features::Route;
-use table::{HostPattern, PathMatch, Rule, Table};
+use table::{HostPattern, Table};
 
-use crate::backends;
 use crate::class;
 use crate::dependents::Dependency;
 use crate::hosts;
-use crate::ingress::{self, Context, RulesPart, default_route};
+use crate::ingress::{self, Context, RulesPart};
 use crate::notes::Notes;
 use crate::object::Kind;
 use crate::report::Note;
 use crate::seniority::Seniority;
-use crate::service;
 use crate::snapshot::{Dirty, Key};
-use crate::text::Quoted;
 use crate::tls_entries::{self, Shelf, TlsPart};
 use crate::tls_hosts;
 use crate::translator::{Output, State, Translator, Work};
@@ -24,8 +21,8 @@ use crate::translator::{Output, State, Translator, Work};
 /// What one publication has touched so far.
 #[derive(Debug)]
 pub(crate) struct Round {
-    now: i64,
-    first: bool,
+    pub(crate) now: i64,
+    pub(crate) first: bool,
     /// Ingresses that went through admission, with the seniority they had before.
     admitted: BTreeMap<Key, Option<Seniority>>,
     /// Patterns that got their first or lost their last TLS entry.
@@ -33,8 +30,8 @@ pub(crate) struct Round {
     rule_hosts: BTreeSet<HostPattern>,
     tls_hosts: BTreeSet<HostPattern>,
     /// Ingresses whose notes may have changed.
-    noted: BTreeSet<Key>,
-    current: Arc<Table<Route>>,
+    pub(crate) noted: BTreeSet<Key>,
+    pub(crate) current: Arc<Table<Route>>,
     /// The next table, once anything in it differs.
     pub(crate) next: Option<Table<Route>>,
     pub(crate) work: Work,
@@ -58,7 +55,8 @@ impl Round {
         }
     }
 
-    fn edit(&mut self) -> &mut Table<Route> {
+    /// The next table, to be changed.
+    pub(crate) fn edit(&mut self) -> &mut Table<Route> {
         let current = &self.current;
         self.next.get_or_insert_with(|| (**current).clone())
     }
@@ -221,79 +219,6 @@ impl Translator {
         }
     }
 
-    /// Brings the controller-wide default backend and certificate up to date.
-    pub(crate) fn translate_defaults(&mut self, dirty: &Dirty, round: &mut Round) {
-        if let Some((namespace, name)) = &self.options.default_backend_service {
-            let key = Key::new(namespace, name);
-            if round.first || dirty.services.contains(&key) {
-                self.translate_default_backend(&key, round);
-            }
-        }
-        if let Some((namespace, name)) = &self.options.default_ssl_certificate {
-            let key = Key::new(namespace, name);
-            if round.first || dirty.secrets.contains(&key) {
-                self.translate_default_certificate(&key, round);
-            }
-        }
-    }
-
-    fn translate_default_backend(&mut self, key: &Key, round: &mut Round) {
-        let object = key.reference(Kind::Service);
-        let mut notes = Notes::new(object.clone());
-        let port = match self.snapshot.get_service(key) {
-            Some(service) => service::first_port(service).ok_or("has no TCP port; add one"),
-            None => Err("does not exist; create it or correct the option"),
-        };
-        let complaint = port.err().map(|complaint| {
-            format!("Service {} {complaint}; until then unknown hosts and paths answer 404", Quoted(&key.to_string()))
-        });
-        if let Some(message) = complaint {
-            notes.error("DefaultBackendUnusable", "--default-backend-service".to_owned(), message);
-        }
-        self.notes.set(&object, notes.list);
-        let target = port.ok().map(|port| backends::target(key, port));
-        let cluster = target.as_ref().and_then(|target| target.cluster.clone().ok());
-        if let Some(id) = &cluster {
-            self.clusters.acquire(id);
-        }
-        if let Some(id) = std::mem::replace(&mut self.default_backend, cluster.clone()) {
-            self.clusters.release(&id);
-        }
-        let policy = target.zip(cluster).map(|(target, cluster)| default_route(&target, cluster));
-        let rule = policy.map(|policy| Rule { path: PathMatch::Prefix("".into()), policy });
-        let before = round.current.default_backend.as_ref();
-        let same = match (before, &rule) {
-            (Some(before), Some(rule)) => ingress::same(&before.policy, &rule.policy),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if !same {
-            round.edit().default_backend = rule.map(Arc::new);
-        }
-    }
-
-    fn translate_default_certificate(&mut self, key: &Key, round: &mut Round) {
-        let object = key.reference(Kind::Secret);
-        let mut notes = Notes::new(object.clone());
-        let certificate = match self.certificates.get(key, &self.snapshot, round.now) {
-            Ok(parsed) => Some(parsed.certificate.clone()),
-            Err(unusable) => {
-                let message = format!("{}; until then a self-signed certificate serves", unusable.message);
-                notes.add(unusable.severity, unusable.reason, "--default-ssl-certificate".to_owned(), message);
-                None
-            }
-        };
-        self.notes.set(&object, notes.list);
-        if certificate.as_ref().map(Arc::as_ptr) != round.current.default_certificate.as_ref().map(Arc::as_ptr) {
-            round.edit().default_certificate = certificate;
-        }
-    }
-
-    fn is_default_secret(&self, key: &Key) -> bool {
-        let default = self.options.default_ssl_certificate.as_ref();
-        default.is_some_and(|(namespace, name)| *namespace == *key.namespace && *name == *key.name)
-    }
-
     /// Brings clusters and endpoints up to date.
     pub(crate) fn refresh_clusters(&mut self, dirty: Dirty, round: &mut Round, output: &mut Output) {
         let mut services = dirty.services;
@@ -353,33 +278,6 @@ impl Translator {
                 round.edit().certificates.set(&host, certificate);
             }
         }
-    }
-
-    /// Writes the notes of every Ingress that may have other ones now.
-    pub(crate) fn write_notes(&mut self, round: &mut Round) {
-        for key in std::mem::take(&mut round.noted) {
-            round.work.notes += 1;
-            let notes = self.ingress_notes(&key);
-            self.notes.set(&key.reference(Kind::Ingress), notes);
-        }
-    }
-
-    fn ingress_notes(&self, key: &Key) -> Vec<Note> {
-        let Some(state) = self.ingresses.get(key) else { return Vec::new() };
-        let mut notes = Notes::new(key.reference(Kind::Ingress));
-        notes.list.extend(state.tls_notes.iter().chain(&state.rule_notes).cloned());
-        let by_rule_host = state.rules.hosts.keys().filter_map(|host| self.rule_hosts.get(host)?.shadowed.get(key));
-        let by_tls_host = state.tls.wants.keys().filter_map(|host| self.tls_hosts.get(host)?.shadowed.get(key));
-        notes.list.extend(by_rule_host.chain(by_tls_host).flatten().cloned());
-        for (id, place) in state.rules.clusters.iter().filter(|(id, _)| self.clusters.is_empty(id)) {
-            let service = Quoted(id.service());
-            let message = format!(
-                "port {} of Service {service} has no ready endpoints, so the answer is 503; start its pods or correct its selector and target port",
-                id.port()
-            );
-            notes.warning("NoEndpoints", place.backend(), message);
-        }
-        notes.list
     }
 }
 

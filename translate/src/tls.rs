@@ -132,3 +132,69 @@ fn names(leaf: &X509Certificate<'_>) -> (BTreeSet<HostPattern>, bool) {
 fn dns_name(text: &str) -> Option<HostPattern> {
     HostPattern::parse(text).ok().filter(|pattern| *pattern != HostPattern::Any)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! pem {
+        ($name:literal) => {
+            include_str!(concat!("../tests/certificates/", $name))
+        };
+    }
+
+    fn read(certificate: &str, key: &str) -> Result<Parsed, &'static str> {
+        let data = [("tls.crt".to_owned(), certificate.to_owned()), ("tls.key".to_owned(), key.to_owned())];
+        let secret = Secret { string_data: Some(data.into()), ..Secret::default() };
+        parse(&secret, "ns/secret".into())
+    }
+
+    fn covers(parsed: &Parsed, host: &str) -> bool {
+        parsed.covers(&HostPattern::parse(host).unwrap())
+    }
+
+    #[test]
+    fn a_matching_pair_is_read() {
+        for (certificate, key) in [(pem!("foo.crt"), pem!("foo.key")), (pem!("rsa.crt"), pem!("rsa.key"))] {
+            let parsed = read(certificate, key).unwrap();
+            assert_eq!((parsed.not_before, parsed.certificate.not_after), (1_577_836_800, 4_733_510_400));
+            assert!(covers(&parsed, "foo.com") && !covers(&parsed, "a.foo.com") && !covers(&parsed, "*.foo.com"));
+            assert!(!parsed.certificate.serial.is_empty() && !parsed.common_name_only);
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        let parsed = read(pem!("wildcard.crt"), pem!("wildcard.key")).unwrap();
+        assert!(covers(&parsed, "a.foo.com") && covers(&parsed, "*.foo.com"));
+        assert!(!covers(&parsed, "foo.com") && !covers(&parsed, "a.b.foo.com"));
+    }
+
+    #[test]
+    fn what_cannot_serve_is_refused() {
+        for (certificate, key, complaint) in [
+            (pem!("foo.crt"), pem!("other-foo.key"), "does not belong"),
+            (pem!("foo.crt"), "", "has no tls.key"),
+            ("", pem!("foo.key"), "has no tls.crt"),
+            (pem!("foo.key"), pem!("foo.key"), "without a certificate"),
+            (pem!("foo.crt"), pem!("foo.crt"), "without a private key"),
+        ] {
+            let error = read(certificate, key).unwrap_err();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+
+    #[test]
+    fn validity_begins_and_ends_to_the_second() {
+        let parsed = read(pem!("expired.crt"), pem!("expired.key")).unwrap();
+        let (begin, end) = (parsed.not_before, parsed.certificate.not_after);
+        for (now, validity, next) in [
+            (begin - 1, Validity::NotYet, Some(begin)),
+            (begin, Validity::Valid, Some(end + 1)),
+            (end, Validity::Valid, Some(end + 1)),
+            (end + 1, Validity::Expired, None),
+        ] {
+            assert_eq!((parsed.validity(now), parsed.next_boundary(now)), (validity, next), "{now}");
+        }
+    }
+}

@@ -85,7 +85,9 @@ pub(crate) fn read(ingress: &Ingress, key: &Key, shelf: &mut Shelf<'_>, notes: &
     }
     for (entry, parsed) in nameless {
         if !rule_hosts().any(|host| parsed.covers(&host)) {
-            let message = "the certificate covers no host of this Ingress and is not used; name the hosts in spec.tls or issue a certificate for them".to_owned();
+            let message = "the certificate covers no host of this Ingress and is not used; name the hosts in \
+                           spec.tls or issue a certificate for them"
+                .to_owned();
             notes.warning("CertificateUnused", secret_field(entry), message);
         }
     }

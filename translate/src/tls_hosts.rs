@@ -32,7 +32,8 @@ pub(crate) fn choose(
     let Some((winner, _, chosen)) = usable.next() else { return (None, shadowed) };
     for (key, want, _) in usable.filter(|(_, _, certificate)| !same(certificate, chosen)) {
         let message = format!(
-            "host {host} has the certificate of Secret {} already, which Ingress {} wants, so this one has no effect; remove one of them",
+            "host {host} has the certificate of Secret {} already, which Ingress {} wants, so this one has no \
+             effect; remove one of them",
             Quoted(&chosen.source),
             Quoted(&winner.to_string())
         );

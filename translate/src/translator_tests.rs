@@ -247,3 +247,41 @@ fn huge_and_empty_input_does_not_panic() {
     assert!(translator.notes().count() < 300);
     assert!(translator.notes().all(|note| note.message.len() < 1000));
 }
+
+#[test]
+fn a_certificate_leaves_when_it_expires_and_others_stay() {
+    let secret = |name: &str, certificate: &str, key: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "ns", "name": name},
+            "stringData": {"tls.crt": certificate, "tls.key": key}
+        })
+    };
+    let mut both = ingress("a", "foo.com", &["/"], &[]);
+    both["spec"]["tls"] =
+        json!([{"hosts": ["foo.com"], "secretName": "ends"}, {"hosts": ["www.foo.com"], "secretName": "stays"}]);
+    let mut translator = Translator::new(Options { watch_ingress_without_class: true, ..Options::default() });
+    for object in [
+        both,
+        service("svc"),
+        slice("svc", "10.0.0.1"),
+        secret(
+            "ends",
+            include_str!("../tests/certificates/expired.crt"),
+            include_str!("../tests/certificates/expired.key"),
+        ),
+        secret("stays", include_str!("../tests/certificates/foo.crt"), include_str!("../tests/certificates/foo.key")),
+    ] {
+        translator.apply(set(object));
+    }
+    let end = 1_609_459_200;
+    let before = translator.publish(end).table.unwrap();
+    assert_eq!(before.certificates.len(), 2);
+    assert!(translator.publish(end).table.is_none());
+    let output = translator.publish(end + 1);
+    let after = output.table.unwrap();
+    assert_eq!(after.certificates.len(), 1);
+    assert_eq!(output.notes[0].1[0].reason, "CertificateExpired");
+    let stays = |table: &Table<Route>| table.certificates.find("www.foo.com").cloned().unwrap();
+    assert!(Arc::ptr_eq(&stays(&before), &stays(&after)), "a Secret is parsed once");
+    assert!(Arc::ptr_eq(rule(&before, "foo.com", "/"), rule(&after, "foo.com", "/")));
+}

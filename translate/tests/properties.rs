@@ -66,7 +66,7 @@ fn ingress() -> impl Strategy<Value = Value> {
         .prop_map(|(host, paths)| json!({"host": host, "http": {"paths": paths}}));
     let rules = proptest::collection::vec(rule, 0..3);
     let created = select(vec![Value::Null, json!("2020-01-01T00:00:00Z"), json!("2021-01-01T00:00:00Z")]);
-    let class = select(vec![Value::Null, Value::Null, json!("a"), json!("b")]);
+    let class = select(vec![Value::Null, Value::Null, Value::Null, json!("a"), json!("b")]);
     let annotation = text(&["ssl-redirect", "nonsense", "backend-protocol", "auth-url"]);
     let names = (namespace(), name(), created, class, proptest::option::weighted(0.3, annotation));
     let spec = (rules, proptest::option::of(backend()), proptest::collection::vec(tls(), 0..3));
@@ -98,9 +98,9 @@ fn service() -> impl Strategy<Value = Value> {
         json!([{"port": 81, "name": "web", "appProtocol": "unheard"}]),
         json!([]),
     ]);
-    let kind = select(vec![json!({}), json!({}), json!({"type": "ExternalName", "externalName": "example.com"})]);
-    (namespace(), name(), ports, kind).prop_map(|(namespace, name, ports, mut spec)| {
-        spec["ports"] = ports;
+    let kind = select(vec!["ClusterIP", "ClusterIP", "ExternalName"]);
+    (namespace(), name(), ports, kind).prop_map(|(namespace, name, ports, kind)| {
+        let spec = json!({"type": kind, "externalName": "example.com", "ports": ports});
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name}, "spec": spec})
     })
 }
@@ -130,7 +130,7 @@ fn secret() -> impl Strategy<Value = Value> {
 }
 
 fn any_object() -> impl Strategy<Value = Object> {
-    prop_oneof![5 => ingress(), 1 => class(), 3 => service(), 3 => slice(), 2 => secret()].prop_map(object)
+    prop_oneof![5 => ingress(), 1 => class(), 4 => service(), 3 => slice(), 2 => secret()].prop_map(object)
 }
 
 /// The last one of each name.

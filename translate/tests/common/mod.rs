@@ -1,4 +1,5 @@
 //! What the integration tests share: manifests to objects, and output as text.
+#![expect(clippy::panic, reason = "a test that cannot go on must stop")]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use translate::{ExternalName, Object, Output};
 
 /// One manifest to an object; its kind decides which.
 pub(crate) fn object(value: serde_json::Value) -> Object {
-    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+    let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let read = || -> Result<Object, serde_json::Error> {
         Ok(match &*kind {
             "Ingress" => Object::Ingress(Arc::new(serde_json::from_value(value)?)),
@@ -123,7 +124,7 @@ pub(crate) fn owner(rule: &Rule<Route>) -> String {
 pub(crate) fn destination(rule: &Rule<Route>) -> String {
     let mut text = match &rule.policy.backend {
         Backend::Cluster(id) => id.to_string(),
-        Backend::Refused(why) => return format!("503 {why}"),
+        Backend::Refused(why) => format!("503 {why}"),
     };
     if rule.policy.upstream.protocol != Protocol::Http {
         text += &format!(" {:?}", rule.policy.upstream.protocol);
