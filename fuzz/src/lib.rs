@@ -2,6 +2,7 @@
 //! feeds them from libFuzzer, `tests/` from seeds and fixed mutations, on any compiler.
 
 pub mod annotations;
+#[cfg(feature = "manifest")]
 pub mod manifest;
 pub mod request_head;
 

@@ -1,9 +1,11 @@
 //! The promises of the fuzz targets, held against the seeds and a fixed set of mutations of them: what every compiler
-//! and every run of the tests checks.
+//! and every run of the tests checks: `cargo test --no-default-features --features manifest`.
 use std::fs;
 use std::path::Path;
 
-use ingora_fuzz::{annotations, manifest, request_head};
+#[cfg(feature = "manifest")]
+use ingora_fuzz::manifest;
+use ingora_fuzz::{annotations, request_head};
 
 /// Numbers without pattern, the same on every run (SplitMix64).
 struct Numbers(u64);
@@ -61,6 +63,7 @@ fn hold(target: &str, rounds: usize, check: fn(&[u8])) {
     }
 }
 
+#[cfg(feature = "manifest")]
 #[test]
 fn any_manifest_holds_the_promises() {
     hold("manifest", 1_000, manifest::check);
