@@ -25,10 +25,9 @@ async fn requests_of_each_kind() {
     let request = request.header("user-agent", "test \"agent\"").header("x-request-id", "id-1");
     let reply = client.send(request.body(crate::support::full("body")).unwrap()).await;
     assert_eq!(reply.text(), "body");
-    assert_eq!(client.get("a.test", "/empty").await.status, 503);
-    assert_eq!(client.get("unknown.test", "/").await.status, 404);
-    let mut client = Client::tls(rig.https, Offer::h2("a.test")).await;
-    assert_eq!(client.get("a.test", "/shop/tls").await.status, 200);
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/empty").await.status, 503);
+    assert_eq!(Client::h1(rig.http).await.get("unknown.test", "/").await.status, 404);
+    assert_eq!(Client::tls(rig.https, Offer::h2("a.test")).await.get("a.test", "/shop/tls").await.status, 200);
     drop(client);
     rig.terminate();
     rig.ended().await;

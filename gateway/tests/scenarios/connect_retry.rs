@@ -33,12 +33,12 @@ async fn when_all_refuse_the_answer_is_502_until_one_comes_back() {
     let (dead, backend) = ([Refusing::new(), Refusing::new()], Backend::echo("alive").await);
     let site = Site::default().rule(Spec::to("app")).endpoints("app", dead.each_ref().map(|dead| dead.address));
     let mut rig = Rig::start(site).await;
-    let mut client = Client::h1(rig.http).await;
-    assert_eq!(client.get("a.test", "/").await.status, 502);
-    assert_eq!(client.post("a.test", "/", "body").await.status, 502);
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 502);
+    assert_eq!(Client::h1(rig.http).await.post("a.test", "/", "body").await.status, 502);
+    assert_eq!(Client::h2c(rig.http).await.get("a.test", "/").await.status, 502);
     rig.site.set_endpoints("app", [backend.address]);
     rig.publish().await;
-    assert_eq!(client.get("a.test", "/").await.text(), "alive");
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.text(), "alive");
 }
 
 #[tokio::test]

@@ -32,12 +32,11 @@ async fn an_endpoint_change_needs_no_table() {
 async fn a_cluster_may_lose_all_endpoints_and_get_new_ones() {
     let backend = Backend::echo("one").await;
     let mut rig = Rig::to(backend.address).await;
-    let client = tokio::sync::Mutex::new(Client::h1(rig.http).await);
     for (addresses, status) in [(vec![], 503), (vec![backend.address], 200), (vec![], 503)] {
         rig.site.set_endpoints("app", addresses);
         rig.send_endpoints("app").await;
         eventually("the status", || async {
-            let now = client.lock().await.get("a.test", "/").await.status;
+            let now = Client::h1(rig.http).await.get("a.test", "/").await.status;
             (now == status).then_some(())
         })
         .await;

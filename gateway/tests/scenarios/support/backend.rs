@@ -88,6 +88,7 @@ impl Backend {
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 let (talk, handler, record) = (talk.clone(), handler.clone(), record.clone());
                 connections.spawn(async move {
                     match talk {

@@ -11,9 +11,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
-use super::{Offer, bounded};
+use super::{Offer, bounded, dial};
 
 pub(crate) type Body = BoxBody<Bytes, Infallible>;
 
@@ -64,12 +63,12 @@ pub(crate) enum Client {
 
 impl Client {
     pub(crate) async fn h1(address: SocketAddr) -> Self {
-        Self::over_h1(bounded("connect", TcpStream::connect(address)).await.unwrap()).await
+        Self::over_h1(dial(address).await.unwrap()).await
     }
 
     /// HTTP/2 with prior knowledge.
     pub(crate) async fn h2c(address: SocketAddr) -> Self {
-        Self::over_h2(bounded("connect", TcpStream::connect(address)).await.unwrap(), "http").await
+        Self::over_h2(dial(address).await.unwrap(), "http").await
     }
 
     /// Whatever ALPN chose.

@@ -29,6 +29,7 @@ impl GrpcBackend {
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 let service = TowerToHyperService::new(service.clone());
                 let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                 connections.spawn(server.serve_connection(TokioIo::new(stream), service));

@@ -19,4 +19,4 @@ pub(crate) use rig::{Rig, config};
 pub(crate) use scripted::Scripted;
 pub(crate) use site::{Site, Spec};
 pub(crate) use tls::{Identity, Offer};
-pub(crate) use wire::{Head, Wire};
+pub(crate) use wire::{Head, Wire, dial};

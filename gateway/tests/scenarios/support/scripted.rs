@@ -34,6 +34,7 @@ impl Scripted {
             let mut connections = JoinSet::new();
             let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 connections.spawn(script(number, Wire::new(stream)));
                 number += 1;
             }

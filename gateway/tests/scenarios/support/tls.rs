@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::bounded;
+use super::{bounded, dial};
 
 /// End of 2039, far enough for any clock a test runs under.
 const NOT_AFTER: i64 = 2_208_988_799;
@@ -105,7 +105,7 @@ impl<'a> Offer<'a> {
             None => ServerName::IpAddress(address.ip().into()),
         };
         bounded("the handshake", async {
-            let stream = TcpStream::connect(address).await?;
+            let stream = dial(address).await?;
             TlsConnector::from(Arc::new(config)).connect(name, stream).await
         })
         .await

@@ -19,9 +19,16 @@ pub(crate) struct Head {
     pub(crate) fields: Vec<(String, String)>,
 }
 
+/// A connection that waits for nothing before it sends.
+pub(crate) async fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = bounded("connect", TcpStream::connect(address)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 impl Wire<TcpStream> {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self::new(bounded("connect", TcpStream::connect(address)).await.unwrap())
+        Self::new(dial(address).await.unwrap())
     }
 }
 
