@@ -15,11 +15,11 @@ pub(crate) async fn respond(session: &mut Session, status: u16, location: Option
     head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))?;
     head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     if let Some(location) = location {
-        head.insert_header(header::LOCATION, location)?;
+        head.insert_header("Location", location)?;
     }
     if status == 503 {
         // Endpoints come and go within seconds.
-        head.insert_header(header::RETRY_AFTER, HeaderValue::from_static("1"))?;
+        head.insert_header("Retry-After", HeaderValue::from_static("1"))?;
     }
     let bodyless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), bodyless).await?;

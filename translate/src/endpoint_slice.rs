@@ -102,8 +102,15 @@ impl Addresses<'_> {
     pub(crate) fn endpoints(&self, port_name: &str, notes: &mut Notes, out: &mut Vec<Endpoint>) {
         for (index, port) in self.slice.ports.iter().flatten().enumerate() {
             let tcp = matches!(port.protocol.as_deref(), None | Some("TCP" | ""));
-            if !tcp || port.name.as_deref().unwrap_or_default() != port_name {
+            let name = port.name.as_deref().unwrap_or_default();
+            let only_unnamed = name.is_empty() && self.slice.ports.as_ref().is_some_and(|ports| ports.len() == 1);
+            if !tcp || (name != port_name && !only_unnamed) {
                 continue;
+            }
+            if name != port_name {
+                // The API server's own controller always names it; people who write slices by hand forget to.
+                let message = format!("the only port has no name and is taken for {}; name it so", Quoted(port_name));
+                notes.info("PortUnnamed", format!("ports[{index}].name"), message);
             }
             let Some(Ok(number @ 1..)) = port.port.map(u16::try_from) else {
                 let message = "the port is not a number between 1 and 65535 and is ignored; correct it".to_owned();
@@ -209,6 +216,16 @@ mod tests {
             let slice = json!({"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"]}], "ports": [port]});
             assert_eq!(endpoints(&slice, "").0, ["[fd00::1]:80 Ready None []"]);
         }
+    }
+
+    #[test]
+    fn an_only_port_without_a_name_is_taken_for_the_services_port() {
+        let mut slice =
+            json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}]});
+        let (list, fields) = endpoints(&slice, "http");
+        assert_eq!((list.len(), fields), (1, vec!["ports[0].name".to_owned()]));
+        slice["ports"] = json!([{"port": 80}, {"name": "admin", "port": 81}]);
+        assert_eq!(endpoints(&slice, "http").0.len(), 0);
     }
 
     #[test]
