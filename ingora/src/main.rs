@@ -1,2 +1,21 @@
-//! Ingora.
-fn main() {}
+//! The binary: reads the command line and joins the two planes; holds no logic of its own.
+
+mod cli;
+mod demo;
+mod docs;
+mod explain;
+mod failure;
+mod lint;
+mod logging;
+mod options;
+mod run;
+mod value;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

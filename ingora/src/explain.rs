@@ -1,0 +1,56 @@
+//! `ingora explain`: what would happen to a request, and why.
+mod decision;
+mod request;
+mod text;
+mod view;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::Printed;
+use crate::failure::Failure;
+use crate::options::{ClassArgs, SourceArgs};
+
+/// Flags of `ingora explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The request, as a client names it: https://host/path?query
+    #[arg(value_name = "URL")]
+    url: String,
+
+    /// A field of the request; Host names another host than the URL, as with curl
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+
+    /// The method
+    #[arg(short = 'X', long = "request", value_name = "METHOD", default_value = "GET")]
+    method: String,
+
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    classes: ClassArgs,
+}
+
+/// Form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// Reads the source, decides as the proxy does, and tells all of it.
+pub(crate) fn run(args: &ExplainArgs) -> Result<Printed, Failure> {
+    let request = request::parse(&args.url, &args.method, &args.headers).map_err(Failure::usage)?;
+    let source = args.source.source();
+    let loaded = controller::load(&source, args.classes.options(&source))?;
+    let explanation = decision::explain(&loaded, &request);
+    let text = match args.format {
+        Format::Text => text::render(&explanation),
+        Format::Json => crate::lint::json(&explanation)?,
+    };
+    Ok(Printed { text, code: u8::from(explanation.answer.status.is_some_and(|status| status >= 400)) })
+}

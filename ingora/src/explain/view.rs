@@ -1,0 +1,112 @@
+//! What an explanation says, as data: printed as text or JSON.
+use serde::Serialize;
+
+/// Everything about one request.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Explanation {
+    /// The request as it is decided on.
+    pub(super) request: RequestView,
+    /// The host pattern that took it.
+    pub(super) host: Option<HostView>,
+    /// The rules that were considered, the winner first.
+    pub(super) rules: Vec<RuleView>,
+    /// Rules of the host that do not match and are not listed.
+    pub(super) hidden_rules: usize,
+    /// What each feature of the winner decided.
+    pub(super) features: Vec<FeatureView>,
+    /// Where it goes.
+    pub(super) cluster: Option<ClusterView>,
+    /// What a TLS handshake shows.
+    pub(super) certificate: Option<CertificateView>,
+    /// Notes on the objects involved.
+    pub(super) notes: Vec<String>,
+    /// What happens in the end.
+    pub(super) answer: Answer,
+}
+
+/// A request.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct RequestView {
+    pub(super) method: String,
+    pub(super) scheme: String,
+    /// As sent.
+    pub(super) authority: String,
+    /// As sent.
+    pub(super) target: String,
+    /// Canonical; empty when the request is refused before.
+    pub(super) host: String,
+    /// Canonical; empty when the request is refused before.
+    pub(super) path: String,
+}
+
+/// A host pattern.
+#[derive(Debug, Serialize)]
+pub(super) struct HostView {
+    pub(super) pattern: String,
+    /// Patterns that cover the host too.
+    pub(super) lesser: Vec<String>,
+}
+
+/// A rule.
+#[derive(Debug, Serialize)]
+pub(super) struct RuleView {
+    pub(super) won: bool,
+    /// Why it won or lost.
+    pub(super) why: String,
+    pub(super) host: String,
+    pub(super) path_type: &'static str,
+    pub(super) path: String,
+    /// `namespace/name`; empty for the controller's default backend.
+    pub(super) ingress: String,
+    /// `file:line`, where it comes from a folder.
+    pub(super) origin: Option<String>,
+    /// `service:port`.
+    pub(super) backend: String,
+}
+
+/// A feature's decision.
+#[derive(Debug, Serialize)]
+pub(super) struct FeatureView {
+    pub(super) name: &'static str,
+    pub(super) decision: String,
+}
+
+/// A cluster.
+#[derive(Debug, Serialize)]
+pub(super) struct ClusterView {
+    /// `namespace/service:port`.
+    pub(super) name: String,
+    pub(super) protocol: &'static str,
+    pub(super) endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint.
+#[derive(Debug, Serialize)]
+pub(super) struct EndpointView {
+    pub(super) address: String,
+    pub(super) readiness: &'static str,
+    pub(super) zone: Option<String>,
+    /// May it get this request?
+    pub(super) eligible: bool,
+}
+
+/// A certificate.
+#[derive(Debug, Serialize)]
+pub(super) struct CertificateView {
+    pub(super) server_name: String,
+    /// `namespace/name` of the Secret, or a word on the gateway's own.
+    pub(super) source: String,
+    /// Why this one.
+    pub(super) why: String,
+    /// End of validity, RFC 3339.
+    pub(super) not_after: Option<String>,
+}
+
+/// The end.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Answer {
+    /// The status that the gateway itself answers with; none when the request is proxied.
+    pub(super) status: Option<u16>,
+    /// In words.
+    pub(super) text: String,
+}

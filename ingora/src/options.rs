@@ -1,0 +1,86 @@
+//! Flags that several commands share: where objects come from, and which of them are ours.
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use controller::Source;
+use translate::Options;
+
+use crate::value::NamespacedName;
+
+/// Where objects come from.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceArgs {
+    /// Read Ingresses, Services, EndpointSlices and Secrets from the YAML files of a folder, not from a cluster
+    #[arg(long, env = "INGORA_MANIFESTS", value_name = "DIR")]
+    pub(crate) manifests: Option<PathBuf>,
+
+    /// Reach the cluster with this kubeconfig, not with the pod's service account or ~/.kube/config
+    #[arg(long, env = "INGORA_KUBECONFIG", value_name = "FILE", conflicts_with = "manifests")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Watch only this namespace of the cluster
+    #[arg(long, env = "INGORA_WATCH_NAMESPACE", value_name = "NAMESPACE", conflicts_with = "manifests")]
+    watch_namespace: Option<String>,
+}
+
+impl SourceArgs {
+    /// The folder if one is named, else the cluster.
+    pub(crate) fn source(&self) -> Source {
+        match &self.manifests {
+            Some(folder) => Source::Folder(folder.clone()),
+            None => Source::Cluster { kubeconfig: self.kubeconfig.clone(), namespace: self.watch_namespace.clone() },
+        }
+    }
+}
+
+/// Which objects are ours, and what serves when no rule does.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Classes and defaults")]
+pub(crate) struct ClassArgs {
+    /// IngressClasses whose spec.controller has this value are ours
+    #[arg(long, env = "INGORA_CONTROLLER_CLASS", value_name = "CLASS",
+          default_value_t = Options::default().controller_class)]
+    controller_class: String,
+
+    /// Value of the old kubernetes.io/ingress.class annotation that is ours
+    #[arg(long, env = "INGORA_INGRESS_CLASS", value_name = "CLASS", default_value_t = Options::default().ingress_class)]
+    ingress_class: String,
+
+    /// Serve Ingresses that name no class, too; a folder without any IngressClass is always read so
+    #[arg(long, env = "INGORA_WATCH_INGRESS_WITHOUT_CLASS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    watch_ingress_without_class: bool,
+
+    /// Service that gets what no rule matches (its first port); without it the answer is 404
+    #[arg(long, env = "INGORA_DEFAULT_BACKEND_SERVICE", value_name = "NAMESPACE/NAME")]
+    default_backend_service: Option<NamespacedName>,
+
+    /// Secret with the certificate for names that no other covers; without it a self-signed one is made at start
+    #[arg(long, env = "INGORA_DEFAULT_SSL_CERTIFICATE", value_name = "NAMESPACE/NAME")]
+    default_ssl_certificate: Option<NamespacedName>,
+
+    /// Prefix of the annotations that are read
+    #[arg(long, env = "INGORA_ANNOTATIONS_PREFIX", value_name = "PREFIX",
+          default_value_t = Options::default().annotations_prefix)]
+    annotations_prefix: String,
+}
+
+impl ClassArgs {
+    /// The options of translation for a source.
+    pub(crate) fn options(&self, source: &Source) -> Options {
+        let pair =
+            |name: &Option<NamespacedName>| name.clone().map(|NamespacedName(namespace, name)| (namespace, name));
+        Options {
+            controller_class: self.controller_class.clone(),
+            ingress_class: self.ingress_class.clone(),
+            watch_ingress_without_class: self.watch_ingress_without_class,
+            classless_without_classes: matches!(source, Source::Folder(_)),
+            default_backend_service: pair(&self.default_backend_service),
+            default_ssl_certificate: pair(&self.default_ssl_certificate),
+            annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
+        }
+    }
+}

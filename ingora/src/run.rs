@@ -1,0 +1,193 @@
+//! `ingora run`: serves until a signal ends it.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+use std::num::NonZeroUsize;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use gateway::{Config, Limits, Timeouts};
+
+use crate::failure::Failure;
+use crate::logging::LogArgs;
+use crate::options::{ClassArgs, SourceArgs};
+use crate::value::{Span, count, port};
+
+/// Updates that may wait between the planes; the control plane coalesces while the channel is full.
+pub(crate) const CHANNEL: usize = 16;
+
+/// Flags of `ingora run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    listeners: ListenerArgs,
+    #[command(flatten)]
+    classes: ClassArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
+    #[command(flatten)]
+    access_log: AccessLogArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Where the gateway listens.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Listeners")]
+struct ListenerArgs {
+    /// Port for plain-text requests
+    #[arg(long, env = "INGORA_HTTP_PORT", value_name = "PORT", value_parser = port, default_value_t = 80)]
+    http_port: u16,
+
+    /// Port for requests over TLS
+    #[arg(long, env = "INGORA_HTTPS_PORT", value_name = "PORT", value_parser = port, default_value_t = 443)]
+    https_port: u16,
+
+    /// Port of /metrics, /healthz and /readyz
+    #[arg(long, env = "INGORA_HEALTHZ_PORT", value_name = "PORT", value_parser = port, default_value_t = 10_254)]
+    healthz_port: u16,
+
+    /// Address of all three ports; without it every address, IPv6 too where the machine has it
+    #[arg(long, env = "INGORA_BIND_ADDRESS", value_name = "ADDRESS")]
+    bind_address: Option<IpAddr>,
+
+    /// Worker threads; without it as many as there are processors
+    #[arg(long, env = "INGORA_THREADS", value_name = "NUMBER", value_parser = count::<usize>)]
+    threads: Option<usize>,
+}
+
+/// Limits on what a stranger can send and hold: [`Limits`].
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Open client connections in all
+    #[arg(long, env = "INGORA_MAX_CONNECTIONS", value_name = "NUMBER", value_parser = count::<usize>, default_value_t = Limits::default().connections)]
+    max_connections: usize,
+
+    /// Open client connections from one address
+    #[arg(long, env = "INGORA_MAX_CONNECTIONS_PER_SOURCE", value_name = "NUMBER", value_parser = count::<usize>,
+          default_value_t = Limits::default().connections_per_source)]
+    max_connections_per_source: usize,
+
+    /// Size of a request line with its fields
+    #[arg(long, env = "INGORA_MAX_REQUEST_HEAD", value_name = "BYTES", value_parser = count::<usize>, default_value_t = Limits::default().head_bytes)]
+    max_request_head: usize,
+
+    /// Number of fields in a request
+    #[arg(long, env = "INGORA_MAX_REQUEST_FIELDS", value_name = "NUMBER", value_parser = count::<usize>,
+          default_value_t = Limits::default().head_fields)]
+    max_request_fields: usize,
+
+    /// Requests before a connection is closed
+    #[arg(long, env = "INGORA_MAX_REQUESTS_PER_CONNECTION", value_name = "NUMBER", value_parser = count::<u32>,
+          default_value_t = Limits::default().requests_per_connection)]
+    max_requests_per_connection: u32,
+
+    /// Open HTTP/2 streams of one connection
+    #[arg(long, env = "INGORA_MAX_CONCURRENT_STREAMS", value_name = "NUMBER", value_parser = count::<u32>,
+          default_value_t = Limits::default().concurrent_streams)]
+    max_concurrent_streams: u32,
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            connections_per_source: self.max_connections_per_source,
+            head_bytes: self.max_request_head,
+            head_fields: self.max_request_fields,
+            requests_per_connection: self.max_requests_per_connection,
+            concurrent_streams: self.max_concurrent_streams,
+        }
+    }
+}
+
+/// How long things may take: [`Timeouts`].
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Timeouts (10s, 500ms, 1m; without a unit: seconds)")]
+struct TimeoutArgs {
+    /// A whole request head, and a TLS handshake
+    #[arg(long, env = "INGORA_CLIENT_HEADER_TIMEOUT", value_name = "TIME", default_value_t = Span(Timeouts::default().head))]
+    client_header_timeout: Span,
+
+    /// An idle client connection
+    #[arg(long, env = "INGORA_KEEP_ALIVE", value_name = "TIME", default_value_t = Span(Timeouts::default().keep_alive))]
+    keep_alive: Span,
+
+    /// Between two reads of a request body
+    #[arg(long, env = "INGORA_CLIENT_BODY_TIMEOUT", value_name = "TIME", default_value_t = Span(Timeouts::default().body))]
+    client_body_timeout: Span,
+
+    /// Between two writes of a response
+    #[arg(long, env = "INGORA_CLIENT_SEND_TIMEOUT", value_name = "TIME", default_value_t = Span(Timeouts::default().send))]
+    client_send_timeout: Span,
+
+    /// Not ready but still accepting after SIGTERM, so that load balancers can notice
+    #[arg(long, env = "INGORA_SHUTDOWN_GRACE_PERIOD", value_name = "TIME",
+          default_value_t = Span(Timeouts::default().shutdown_grace))]
+    shutdown_grace_period: Span,
+
+    /// For requests in flight after the grace period
+    #[arg(long, env = "INGORA_DRAIN_TIMEOUT", value_name = "TIME", default_value_t = Span(Timeouts::default().drain))]
+    drain_timeout: Span,
+}
+
+impl TimeoutArgs {
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            head: self.client_header_timeout.0,
+            keep_alive: self.keep_alive.0,
+            body: self.client_body_timeout.0,
+            send: self.client_send_timeout.0,
+            shutdown_grace: self.shutdown_grace_period.0,
+            drain: self.drain_timeout.0,
+        }
+    }
+}
+
+/// The access log.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Logging")]
+struct AccessLogArgs {
+    /// Write one JSON line a request to standard output
+    #[arg(long, env = "INGORA_ACCESS_LOG", value_name = "BOOL", num_args = 0..=1, default_value_t = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    access_log: bool,
+}
+
+/// Joins the planes and serves.
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    args.log.start("info")?;
+    let source = args.source.source();
+    let options = args.classes.options(&source);
+    let config = Config {
+        http_port: args.listeners.http_port,
+        https_port: args.listeners.https_port,
+        healthz_port: args.listeners.healthz_port,
+        bind_address: args.listeners.bind_address.unwrap_or_else(every_address),
+        threads: args.listeners.threads.unwrap_or_else(processors),
+        limits: args.limits.limits(),
+        timeouts: args.timeouts.timeouts(),
+        access_log: args.access_log.access_log,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
+    let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
+    controller::spawn(source, options, updates)?;
+    gateway::run(config, received)?;
+    Ok(())
+}
+
+/// `::`, which takes IPv4 too, unless the machine has no IPv6.
+fn every_address() -> IpAddr {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}

@@ -1,0 +1,29 @@
+//! The generated pages of the docs folder are what the binary prints.
+#![expect(clippy::unwrap_used, reason = "helpers of a test may fail")]
+
+use std::path::Path;
+use std::process::Command;
+
+fn check(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{page}.md"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingora"));
+    let output = command.args(["docs", page, "--format", "markdown"]).output().unwrap();
+    assert!(output.status.success());
+    let got = String::from_utf8(output.stdout).unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, got).unwrap();
+    } else {
+        let want = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(got, want, "docs/{page}.md is stale; UPDATE=1 cargo test -p ingora rewrites it");
+    }
+}
+
+#[test]
+fn the_annotations_page_is_current() {
+    check("annotations");
+}
+
+#[test]
+fn the_configuration_page_is_current() {
+    check("configuration");
+}
