@@ -1,0 +1,37 @@
+# What one does with this repository. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint docs release fuzz image
+# Where rustup puts cargo; a shell that was open before the installation does not have it yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: ## Install what the build needs and is missing (Debian and Ubuntu; elsewhere it says what to install)
+	@scripts/setup.sh
+
+demo: setup ## A gateway with example services on 127.0.0.1:8080 and :8443; Ctrl-C ends
+	@cargo run --quiet --package ingora -- demo
+
+test: setup ## All tests
+	cargo test --workspace
+
+bench: setup ## All benchmarks
+	cargo bench --workspace
+
+lint: setup ## Format, clippy and the workspace's own checks
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo run --quiet --package xtask -- tidy
+
+docs: setup ## Rewrite the generated pages of docs/
+	UPDATE=1 cargo test --package ingora --test docs
+
+release: setup ## The optimised binary, target/release/ingora
+	cargo build --release --package ingora
+
+fuzz: setup ## Each fuzz target for 30 seconds; needs nightly Rust and cargo-fuzz
+	fuzz/run.sh 30
+
+image: ## The container image ingora:dev
+	docker build --tag ingora:dev .
