@@ -24,6 +24,7 @@ fn transcribe(line: &str) -> String {
         writeln!(text, "{}", format!("stderr: {line}").trim_end()).unwrap();
     }
     writeln!(text, "exit code {}", output.status.code().unwrap()).unwrap();
+    let text = text.replace(env!("CARGO_MANIFEST_DIR"), ".");
     text.lines().map(str::trim_end).fold(String::new(), |all, line| all + line + "\n")
 }
 

@@ -27,8 +27,8 @@ Try, in another terminal:
   curl -H 'Host: any.foo.com' http://{http}/foo/x         # service2, by wildcard host
   curl -H 'Host: app.test.com' http://{http}/             # app-test
   curl -H 'Host: app.prod.com' http://{http}/             # app-prod
-  curl -i -H 'Host: foo.bar.com' http://{http}/else      # 404: no rule has the path
-  curl -i -H 'Host: {TLS_HOST}' http://{http}/       # 308: the host has a certificate
+  curl -i -H 'Host: foo.bar.com' http://{http}/else       # 404: no rule has the path
+  curl -i -H 'Host: {TLS_HOST}' http://{http}/        # 308: the host has a certificate
   curl -k --resolve {TLS_HOST}:{port}:127.0.0.1 https://{TLS_HOST}:{port}/
   curl http://{healthz}/metrics
 
