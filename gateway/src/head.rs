@@ -46,6 +46,8 @@ pub(crate) fn examine(buf: &BytesMut, seen: usize, first: bool, limits: &Limits)
     if first && buf.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(buf) {
         return Ok(Progress::Partial);
     }
+    // What looked like the preface was not examined as a head before.
+    let seen = if first && seen < HTTP2_PREFACE.len() { 0 } else { seen };
     // Servers ignore empty lines before a request (RFC 9112 section 2.2); Pingora's parser does as well.
     match end_of_head(buf, seen) {
         Some(end) if end > limits.head_bytes => Err(Refused::TOO_LARGE),
@@ -188,6 +190,10 @@ mod tests {
             assert_eq!(examine_text(&preface[..cut]), Ok(Progress::Partial), "{cut}");
         }
         assert!(examine(&BytesMut::from(preface), 0, false, &Limits::default()).is_err());
+        for seen in 0..preface.len() {
+            let broken = BytesMut::from("PRI * HTTP/2.0\r\n\r\nSM\r\n#\r\n\r\n");
+            assert!(examine(&broken, seen, true, &Limits::default()).is_err(), "{seen}");
+        }
     }
 
     #[test]

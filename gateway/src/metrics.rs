@@ -15,6 +15,7 @@ pub(crate) use control::ControlPlane;
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use features::Labels;
 use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
@@ -67,9 +68,9 @@ impl Metrics {
         self.rules.get(labels)
     }
 
-    /// Removes the series of rules whose handle nobody holds any more.
-    pub(crate) fn sweep(&self) {
-        self.rules.sweep();
+    /// Removes the series of rules whose handle nobody has held for a while.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.rules.sweep(now);
     }
 
     /// The handle of a cluster. The same id gives the same handle until the cluster retires. Takes a lock: keep the

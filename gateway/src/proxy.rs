@@ -37,6 +37,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// Is there an endpoint for the requests of a rule?
+    pub(crate) fn has_endpoints(&self, rule: &Rule<Route>) -> bool {
+        let cluster = self.handles(rule).and_then(|handles| handles.cluster.as_ref());
+        cluster.is_some_and(|cluster| cluster.has_untried(&[]))
+    }
+
     /// What was resolved for a rule, on first use.
     pub(crate) fn handles<'r>(&self, rule: &'r Rule<Route>) -> Option<&'r Handles> {
         rule.policy.resolved.get_or_init(|| {
@@ -47,9 +53,7 @@ impl Proxy {
             Arc::new(Handles { cluster, metrics: self.metrics.rule(&rule.policy.labels) })
         })
     }
-}
 
-impl Proxy {
     /// What both sides of a WebSocket may be silent for is the rule's to say, as with nginx's `proxy_read_timeout`.
     fn let_upgrades_idle(session: &mut Session, context: &Context) {
         if let (true, Some(rule)) = (session.is_upgrade_req(), &context.rule) {
@@ -80,6 +84,10 @@ impl ProxyHttp for Proxy {
             }
             Decision::Answer { status, location, reason } => {
                 context.reason = reason;
+                // Whoever sends what cannot be understood may be out of step with what was understood before.
+                if matches!(status, 400 | 431) {
+                    session.set_keepalive(None);
+                }
                 answer::respond(session, status, location).await?;
                 Ok(true)
             }
@@ -132,6 +140,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> Result<()> {
         context.upstream_status = head.status.as_u16();
+        response::fit(session, head);
         if *self.draining.borrow() {
             session.set_keepalive(None);
         }
@@ -142,16 +151,14 @@ impl ProxyHttp for Proxy {
         let (status, reason) = response::failure(error);
         context.reason = reason;
         tracing::debug!(%error, status, reason, "request failed");
-        let mut reuse = false;
         if status > 0 && session.response_written().is_none() {
-            // A body that was not read makes the connection useless for another request.
-            reuse = session.is_body_done() && status >= 500;
-            if !reuse {
-                session.set_keepalive(None);
+            // Pingora closes the connection of a request that failed, so the answer must say so.
+            session.set_keepalive(None);
+            if let Err(error) = answer::respond(session, status, None).await {
+                tracing::debug!(%error, "the client left before the answer");
             }
-            reuse &= answer::respond(session, status, None).await.is_ok();
         }
-        FailToProxy { error_code: status, can_reuse_downstream: reuse }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {

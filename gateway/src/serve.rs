@@ -38,9 +38,14 @@ pub(crate) fn http2_options(limits: &Limits) -> H2Options {
 /// Pingora's own options for connections.
 pub(crate) fn server_options(limits: &Limits, timeouts: &Timeouts) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(limits.requests_per_connection);
+    options.keepalive_request_limit = Some(reuses(limits));
     options.h2_idle_timeout = Some(timeouts.keep_alive);
     options
+}
+
+/// Pingora counts how often a connection is used again.
+fn reuses(limits: &Limits) -> u32 {
+    limits.requests_per_connection.saturating_sub(1)
 }
 
 /// What reading a head came to.
@@ -104,7 +109,7 @@ impl Server {
         let mut session = ServerSession::new_http1(stream);
         match settings {
             Some(settings) => settings.apply_to_session(&mut session),
-            None => session.set_keepalive_reuses_remaining(Some(self.proxy.limits.requests_per_connection)),
+            None => session.set_keepalive_reuses_remaining(Some(reuses(&self.proxy.limits))),
         }
         session.set_pipelined_prefix(head);
         session.set_read_timeout(Some(timeouts.body));

@@ -1,6 +1,7 @@
 //! Requests, counted and timed by rule.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use features::Labels;
 use http::{Method, StatusCode};
@@ -170,8 +171,18 @@ impl RuleMetrics {
 /// The handles of all rules.
 pub(super) struct Rules {
     vecs: Vecs,
-    handles: Mutex<HashMap<RuleLabels, Arc<RuleMetrics>>>,
+    handles: Mutex<HashMap<RuleLabels, Handle>>,
 }
+
+struct Handle {
+    metrics: Arc<RuleMetrics>,
+    /// When a sweep found for the first time that nobody else holds it.
+    unheld: Option<Instant>,
+}
+
+/// How long series outlive their rule. A rule that was only changed takes its handle again with its next request, and must
+/// not have lost its counts by then.
+const RETENTION: Duration = Duration::from_secs(600);
 
 impl Rules {
     pub(super) fn new(register: &Register<'_>) -> Result<Self, prometheus::Error> {
@@ -188,20 +199,28 @@ impl Rules {
     pub(super) fn get(&self, labels: &Labels) -> Arc<RuleMetrics> {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = RuleLabels::from(labels);
-        let new = |labels: &RuleLabels| Arc::new(RuleMetrics::new(labels.clone(), self.vecs.clone()));
-        handles.entry(labels).or_insert_with_key(new).clone()
+        let handle = handles.entry(labels).or_insert_with_key(|labels| Handle {
+            metrics: Arc::new(RuleMetrics::new(labels.clone(), self.vecs.clone())),
+            unheld: None,
+        });
+        handle.unheld = None;
+        handle.metrics.clone()
     }
 
-    /// Removes the series of handles that only this map holds. The lock keeps [`Rules::get`] from handing one out
-    /// meanwhile.
-    pub(super) fn sweep(&self) {
+    /// Removes the series of handles that only this map has held for [`RETENTION`]. The lock keeps [`Rules::get`] from
+    /// handing one out meanwhile.
+    pub(super) fn sweep(&self, now: Instant) {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.retain(|_, rule| {
-            let held = Arc::strong_count(rule) > 1;
-            if !held {
-                rule.remove();
+        handles.retain(|_, handle| {
+            if Arc::strong_count(&handle.metrics) > 1 {
+                handle.unheld = None;
+                return true;
             }
-            held
+            let kept = now.duration_since(*handle.unheld.get_or_insert(now)) < RETENTION;
+            if !kept {
+                handle.metrics.remove();
+            }
+            kept
         });
     }
 }
@@ -281,10 +300,13 @@ mod tests {
             kept.observe(MethodLabel::Get, status, 0.001);
             dropped.observe(MethodLabel::Get, status, 0.001);
         }
-        metrics.sweep();
-        assert!(!lines(&metrics, "/dropped").is_empty());
+        let now = Instant::now();
+        metrics.sweep(now);
         drop(dropped);
-        metrics.sweep();
+        metrics.sweep(now);
+        metrics.sweep(now + RETENTION - Duration::from_secs(1));
+        assert!(!lines(&metrics, "/dropped").is_empty());
+        metrics.sweep(now + RETENTION);
         assert_eq!(lines(&metrics, "/dropped"), [""; 0]);
         assert!(!lines(&metrics, "/kept").is_empty());
     }
@@ -295,7 +317,7 @@ mod tests {
         let (one, other) = (metrics.rule(&labels("/", "a.com")), metrics.rule(&labels("/", "b.com")));
         one.observe(MethodLabel::Get, 200, 0.001);
         drop(one);
-        metrics.sweep();
+        metrics.sweep(Instant::now());
         other.observe(MethodLabel::Get, 200, 0.001);
         assert!(lines(&metrics, "ingora_requests_total").iter().all(|line| line.ends_with(" 2")));
         assert_eq!(lines(&metrics, "ingora_requests_total").len(), 1);

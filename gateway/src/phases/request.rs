@@ -51,14 +51,22 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
     context.rule = routed.rule;
     match &context.rule {
         None => Decision::answer(404, "no_rule"),
-        Some(rule) => serve(rule, session, routed.host.as_str()),
+        Some(rule) => serve(proxy, rule, session, routed.host.as_str()),
     }
 }
 
-fn serve(rule: &Rule<Route>, session: &Session, host: &str) -> Decision {
+fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str) -> Decision {
     if let Backend::Refused(reason) = rule.policy.backend {
         return Decision::answer(503, reason);
     }
+    match run_features(rule, session, host) {
+        // Better here than when an endpoint is chosen: Pingora would close the connection then.
+        Decision::Proceed if !proxy.has_endpoints(rule) => Decision::answer(503, "no_endpoints"),
+        decision => decision,
+    }
+}
+
+fn run_features(rule: &Rule<Route>, session: &Session, host: &str) -> Decision {
     if rule.policy.plan.is_empty() {
         return Decision::Proceed;
     }

@@ -1,6 +1,17 @@
 //! What the client gets: the endpoint's answer, or the gateway's own when there is none.
+use http::Version;
+use http::header::TRANSFER_ENCODING;
 use pingora_core::{Error, ErrorSource, ErrorType};
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+
+/// Fits the endpoint's answer to the client's protocol: HTTP/1.0 has no chunks, so a body without a length ends with the
+/// connection (RFC 9112 section 6.1).
+pub(crate) fn fit(session: &mut Session, head: &mut ResponseHeader) {
+    if session.req_header().version == Version::HTTP_10 && head.remove_header(&TRANSFER_ENCODING).is_some() {
+        session.set_keepalive(None);
+    }
+}
 
 /// The status and reason of a request that failed; status 0 when there is nobody left to answer.
 pub(crate) fn failure(error: &Error) -> (u16, &'static str) {

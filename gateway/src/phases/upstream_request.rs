@@ -2,6 +2,7 @@
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
 use http::HeaderValue;
+use http::header::COOKIE;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -16,6 +17,7 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     move_field(head, "x-forwarded-host", "X-Original-Forwarded-Host")?;
     // CVE-2016-5385 ("httpoxy").
     head.remove_header("proxy");
+    join_cookies(head)?;
     let authority = HeaderValue::from_bytes(route::authority(head));
     if let Ok(authority) = authority {
         head.insert_header("X-Forwarded-Host", authority)?;
@@ -35,11 +37,42 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     Ok(())
 }
 
+/// Several lines of a field become one list.
 fn move_field(head: &mut RequestHeader, from: &'static str, to: &'static str) -> Result<()> {
-    match head.remove_header(from) {
-        Some(value) => head.insert_header(to, value),
+    match joined(head, from, ", ") {
+        Some(value) => {
+            head.remove_header(from);
+            head.insert_header(to, value)
+        }
         None => Ok(()),
     }
+}
+
+/// HTTP/2 clients may send a cookie in crumbs; HTTP/1 knows one Cookie field only (RFC 9113 section 8.2.3).
+fn join_cookies(head: &mut RequestHeader) -> Result<()> {
+    if head.headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    match joined(head, "cookie", "; ") {
+        Some(value) => head.insert_header("Cookie", value),
+        None => Ok(()),
+    }
+}
+
+/// All values of a field, which are nearly always one.
+fn joined(head: &RequestHeader, name: &str, separator: &str) -> Option<HeaderValue> {
+    let mut values = head.headers.get_all(name).iter();
+    let first = values.next()?;
+    let mut all = values.peekable();
+    if all.peek().is_none() {
+        return Some(first.clone());
+    }
+    let mut text = first.as_bytes().to_vec();
+    for value in all {
+        text.extend_from_slice(separator.as_bytes());
+        text.extend_from_slice(value.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
 }
 
 #[cfg(test)]
@@ -53,5 +86,18 @@ mod tests {
         move_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
         assert!(head.headers.get("x-forwarded-for").is_none());
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4");
+    }
+
+    #[test]
+    fn lines_and_crumbs_become_one_field() {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for value in ["1.2.3.4", "5.6.7.8"] {
+            head.append_header("X-Forwarded-For", value).unwrap();
+            head.append_header("Cookie", value).unwrap();
+        }
+        move_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
+        join_cookies(&mut head).unwrap();
+        assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4, 5.6.7.8");
+        assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["1.2.3.4; 5.6.7.8"]);
     }
 }

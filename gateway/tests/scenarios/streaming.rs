@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::support::{Backend, Client, Offer, Rig, Scripted, bounded, channel, collect, empty, respond};
 
 const CHUNK: usize = 64 * 1024;
+const CHUNKS: usize = 512;
 
 async fn clients(rig: &Rig) -> [Client; 3] {
     [Client::h1(rig.http).await, Client::h2c(rig.http).await, Client::tls(rig.https, Offer::h2("a.test")).await]
@@ -91,34 +92,45 @@ async fn an_answer_may_begin_while_the_request_still_runs() {
     }
 }
 
-/// 64 MiB that differ from chunk to chunk, so that a lost or doubled chunk shows.
+/// 32 MiB each way that differ from chunk to chunk, so that a lost or doubled chunk shows. One way after the other: an
+/// HTTP/1.1 endpoint that sends much before it has read much is more than Pingora takes (see `docs/differences.md`).
 #[tokio::test]
 async fn large_bodies_pass_both_ways_unchanged() {
     let backend = Backend::handling(|request| async move {
-        Response::new(request.into_body().map_err(|error| panic!("{error}")).boxed())
-    })
-    .await;
-    let rig = Rig::to(backend.address).await;
-    for mut client in [Client::h1(rig.http).await, Client::tls(rig.https, Offer::h2("a.test")).await] {
-        let chunks = 32 * (1 << 20) / CHUNK;
+        check(request.into_body()).await;
         let (mut sender, body) = channel();
-        let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
-        let writer = tokio::spawn(async move {
-            for number in 0..chunks {
+        tokio::spawn(async move {
+            for number in 0..CHUNKS {
                 sender.send_data(chunk(number)).await.unwrap();
             }
         });
-        let mut response = client.try_send(request).await.unwrap();
-        let mut read = 0;
-        while let Some(frame) = bounded("a frame", response.frame()).await {
-            for byte in frame.unwrap().into_data().unwrap() {
-                assert!(byte == (read / CHUNK % 251).to_le_bytes()[0], "byte {read}");
-                read += 1;
+        Response::new(body)
+    })
+    .await;
+    let rig = Rig::to(backend.address).await;
+    for mut client in clients(&rig).await {
+        let (mut sender, body) = channel();
+        let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
+        let writer = tokio::spawn(async move {
+            for number in 0..CHUNKS {
+                sender.send_data(chunk(number)).await.unwrap();
             }
-        }
-        assert_eq!(read, chunks * CHUNK);
+        });
+        check(client.try_send(request).await.unwrap().into_body()).await;
         writer.await.unwrap();
     }
+}
+
+/// Reads a body to its end; it must be the chunks.
+async fn check<B: hyper::body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin>(mut body: B) {
+    let mut read = 0;
+    while let Some(frame) = bounded("a frame", body.frame()).await {
+        for byte in frame.unwrap().into_data().unwrap() {
+            assert!(byte == (read / CHUNK % 251).to_le_bytes()[0], "byte {read}");
+            read += 1;
+        }
+    }
+    assert_eq!(read, CHUNKS * CHUNK);
 }
 
 fn chunk(number: usize) -> Bytes {
