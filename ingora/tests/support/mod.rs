@@ -1,5 +1,12 @@
 //! What tests of the whole program share: a folder of manifests, the program as a process, backends and clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 pub(crate) mod backends;
 pub(crate) mod client;
@@ -45,9 +52,9 @@ impl Folder {
         );
         for index in 0..paths {
             let path = if index == 0 { String::new() } else { format!("extra{index}") };
-            write!(
+            writeln!(
                 text,
-                "      - {{path: /{path}, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}\n"
+                "      - {{path: /{path}, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}"
             )
             .unwrap();
         }
