@@ -74,9 +74,14 @@ impl Transport {
     }
 }
 
+/// Bytes of an HTTP/1 answer that wait for more of it, so that head and body leave in one system call.
+const WRITE_BUFFER: usize = 4096;
+
 /// A client connection.
 pub(crate) struct Connection {
     transport: Transport,
+    /// Written but not sent yet. Empty for HTTP/2, which gathers its frames itself, and whenever the connection is idle.
+    unsent: Vec<u8>,
     /// Bytes that were read ahead and must be read again.
     replay: BytesMut,
     http2: bool,
@@ -101,6 +106,7 @@ impl Connection {
         let client = Arc::new(ProxyDigest::new(Box::new(no_response()), Some(Box::new(client))));
         Self {
             transport,
+            unsent: Vec::new(),
             replay: BytesMut::new(),
             http2,
             client,
@@ -145,11 +151,11 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
-            Transport::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Transport::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
         }
     }
 
@@ -158,34 +164,94 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
-            Transport::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Tcp(tcp) => tcp.is_write_vectored(),
-            Transport::Tls(tls) => tls.is_write_vectored(),
+        match self {
+            Self::Tcp(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Transport::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Transport::Tls(tls) => {
-                ready!(Pin::new(&mut *tls).poll_shutdown(cx))?;
-                Poll::Ready(Ok(()))
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends what waits, together with the beginning of `more`; tells how much of `more` went with it.
+    fn poll_send(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        while !self.unsent.is_empty() {
+            let transport = Pin::new(&mut self.transport);
+            let sent = ready!(if more.is_empty() {
+                transport.poll_write(cx, &self.unsent)
+            } else {
+                transport.poll_write_vectored(cx, &[io::IoSlice::new(&self.unsent), io::IoSlice::new(more)])
+            })?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let waited = sent.min(self.unsent.len());
+            self.unsent.drain(..waited);
+            if self.unsent.is_empty() {
+                // An idle connection keeps no buffer.
+                self.unsent = Vec::new();
+                if sent > waited {
+                    return Poll::Ready(Ok(sent - waited));
+                }
             }
         }
+        if more.is_empty() { Poll::Ready(Ok(0)) } else { Pin::new(&mut self.transport).poll_write(cx, more) }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.http2 && self.unsent.len() + buf.len() <= WRITE_BUFFER {
+            if self.unsent.is_empty() {
+                self.unsent.reserve_exact(WRITE_BUFFER);
+            }
+            self.unsent.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.poll_send(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx, &[]))?;
+        Pin::new(&mut self.transport).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx, &[]))?;
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx, &[]))?;
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 
