@@ -48,8 +48,12 @@ install_rust() {
     as_root apt-get update -qq </dev/null
     if apt-cache show rustup >/dev/null 2>&1; then install_packages rustup; fi
   fi
-  has rustup || fail "Rust $RUST or later is missing; install it as https://rustup.rs says:
-  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+  if ! has rustup; then
+    say "installing rustup from https://rustup.rs into ~/.cargo"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+      sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >/dev/null ||
+      fail "rustup could not be installed; install Rust $RUST or later as https://rustup.rs says, then run this again"
+  fi
   say "installing the stable Rust toolchain"
   rustup toolchain install stable --profile minimal --component clippy --component rustfmt </dev/null
   rust_is_recent || rustup default stable </dev/null
