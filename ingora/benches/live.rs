@@ -41,9 +41,17 @@ fn main() {
         }
         stop.store(true, Ordering::Relaxed);
         samples.sort();
-        let at = |share: f64| samples.get((samples.len() as f64 * share) as usize).copied().unwrap();
-        println!("endpoint change to first request, {CHANGES} changes: median {:?}, p90 {:?}, p99 {:?}", at(0.5), at(0.9), at(0.99));
-        let (count, sum) = (gateway.metric("ingora_update_live_seconds_count").await, gateway.metric("ingora_update_live_seconds_sum").await);
+        let at = |percent: usize| samples.get(samples.len() * percent / 100).copied().unwrap();
+        println!(
+            "endpoint change to first request, {CHANGES} changes: median {:?}, p90 {:?}, p99 {:?}",
+            at(50),
+            at(90),
+            at(99)
+        );
+        let (count, sum) = (
+            gateway.metric("ingora_update_live_seconds_count").await,
+            gateway.metric("ingora_update_live_seconds_sum").await,
+        );
         println!("of which in the program: mean {:.2} ms over {count} updates", sum / count * 1000.0);
     });
 }
