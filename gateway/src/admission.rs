@@ -23,7 +23,7 @@ impl Admission {
 
     /// Admits one more connection until the permit is dropped.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Permit, Refusal> {
-        let source = source.to_canonical();
+        let source = network(source);
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Global);
@@ -36,6 +36,14 @@ impl Admission {
         }
         *count += 1;
         Ok(Permit { admission: self.clone(), source })
+    }
+}
+
+/// What counts as one source: an IPv4 address, or the IPv6 network of 64 bits that one subscriber gets at least.
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & (!0 << 64)).into()),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -91,6 +99,14 @@ mod tests {
         drop(admission.admit(A).unwrap());
         assert_eq!(admission.open.load(Ordering::Relaxed), 0);
         assert!(admission.sources.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_source() {
+        let admission = Admission::new(10, 1);
+        let _permit = admission.admit("2001:db8::1".parse().unwrap()).unwrap();
+        assert_eq!(admission.admit("2001:db8::2".parse().unwrap()).map(drop), Err(Refusal::Source));
+        assert!(admission.admit("2001:db8:0:1::1".parse().unwrap()).is_ok());
     }
 
     #[test]

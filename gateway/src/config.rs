@@ -28,13 +28,13 @@ pub struct Config {
 pub struct Limits {
     /// `--max-connections`: open client connections in all.
     pub connections: usize,
-    /// `--max-connections-per-source`: open client connections from one address.
+    /// `--max-connections-per-source`: open client connections from one address; from one /64 network with IPv6.
     pub connections_per_source: usize,
     /// `--max-request-head`: bytes of request line and fields.
     pub head_bytes: usize,
     /// `--max-request-fields`: number of request fields.
     pub head_fields: usize,
-    /// `--max-requests-per-connection`: requests before a connection is closed.
+    /// `--max-requests-per-connection`: requests before a connection is closed (HTTP/1).
     pub requests_per_connection: u32,
     /// `--max-concurrent-streams`: open HTTP/2 streams of one connection.
     pub concurrent_streams: u32,
@@ -47,7 +47,7 @@ pub struct Timeouts {
     pub head: Duration,
     /// `--keep-alive`: an idle client connection.
     pub keep_alive: Duration,
-    /// `--client-body-timeout`: between two reads of a request body.
+    /// `--client-body-timeout`: between two reads of a request body (HTTP/1).
     pub body: Duration,
     /// `--client-send-timeout`: between two writes of a response.
     pub send: Duration,

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -19,6 +20,7 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
@@ -74,6 +76,9 @@ impl Transport {
     }
 }
 
+/// What a connection holds as long as it is open.
+pub(crate) type Held = (Permit, OpenConnection);
+
 /// Bytes of an HTTP/1 answer that wait for more of it, so that head and body leave in one system call.
 const WRITE_BUFFER: usize = 4096;
 
@@ -85,6 +90,10 @@ pub(crate) struct Connection {
     /// Bytes that were read ahead and must be read again.
     replay: BytesMut,
     http2: bool,
+    /// How long the client may take nothing of what is sent.
+    send_timeout: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     client: Arc<ProxyDigest>,
     ssl: Option<Arc<SslDigest>>,
     socket: Arc<SocketDigest>,
@@ -94,7 +103,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Wraps an accepted connection. `http2` says what ALPN selected.
-    pub(crate) fn new(transport: Transport, http2: bool, client: Client, held: (Permit, OpenConnection)) -> Self {
+    pub(crate) fn new(transport: Transport, http2: bool, client: Client, send_timeout: Duration, held: Held) -> Self {
         let socket = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         // Known already; asking the kernel again would cost a system call.
         let address = pingora_core::protocols::l4::socket::SocketAddr::Inet(client.address);
@@ -109,6 +118,8 @@ impl Connection {
             unsent: Vec::new(),
             replay: BytesMut::new(),
             http2,
+            send_timeout,
+            stalled: None,
             client,
             ssl,
             socket: Arc::new(socket),
@@ -143,6 +154,13 @@ impl AsyncRead for Connection {
             buf.put_slice(self.replay.get(..len).unwrap_or_default());
             self.replay.advance(len);
             return Poll::Ready(Ok(()));
+        }
+        // Whoever reads has nothing more to write for now. An endpoint that takes its time after its head, or between
+        // pieces of a body, must not keep what it has sent from the client.
+        if !self.unsent.is_empty()
+            && let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
         }
         match &mut self.transport {
             Transport::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
@@ -217,6 +235,17 @@ impl Connection {
         }
         if more.is_empty() { Poll::Ready(Ok(0)) } else { Pin::new(&mut self.transport).poll_write(cx, more) }
     }
+
+    /// Ends a connection whose client takes nothing for too long. Costs a timer only while it does.
+    fn limit<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let timeout = self.send_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl AsyncWrite for Connection {
@@ -228,7 +257,8 @@ impl AsyncWrite for Connection {
             self.unsent.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        self.poll_send(cx, buf)
+        let sent = self.poll_send(cx, buf);
+        self.limit(cx, sent)
     }
 
     fn poll_write_vectored(
@@ -236,8 +266,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx, &[]))?;
-        Pin::new(&mut self.transport).poll_write_vectored(cx, bufs)
+        let sent = match self.poll_send(cx, &[]) {
+            Poll::Ready(Ok(_)) => Pin::new(&mut self.transport).poll_write_vectored(cx, bufs),
+            other => other,
+        };
+        self.limit(cx, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -245,13 +278,19 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx, &[]))?;
-        Pin::new(&mut self.transport).poll_flush(cx)
+        let flushed = match self.poll_send(cx, &[]) {
+            Poll::Ready(Ok(_)) => Pin::new(&mut self.transport).poll_flush(cx),
+            other => other.map_ok(drop),
+        };
+        self.limit(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx, &[]))?;
-        Pin::new(&mut self.transport).poll_shutdown(cx)
+        let shut = match self.poll_send(cx, &[]) {
+            Poll::Ready(Ok(_)) => Pin::new(&mut self.transport).poll_shutdown(cx),
+            other => other.map_ok(drop),
+        };
+        self.limit(cx, shut)
     }
 }
 

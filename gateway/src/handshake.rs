@@ -10,10 +10,9 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
-use crate::connection::{Client, Connection, Transport};
+use crate::connection::{Client, Connection, Held, Transport};
 use crate::metrics::Handshake;
 use crate::serve::Server;
-use crate::worker::Held;
 
 /// Shakes hands within the time that a request head may take.
 pub(crate) async fn handshake(
@@ -32,7 +31,8 @@ pub(crate) async fn handshake(
             let session = stream.get_ref().1;
             let http2 = session.alpn_protocol() == Some(b"h2");
             let client = Client::new(address, port, Some(describe(session)));
-            Some(Connection::new(Transport::Tls(Box::new(stream)), http2, client, held))
+            let transport = Transport::Tls(Box::new(stream));
+            Some(Connection::new(transport, http2, client, server.proxy.timeouts.send, held))
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, client = %address, "TLS handshake failed");

@@ -4,4 +4,5 @@ pub(crate) mod peer;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod route;
+pub(crate) mod upgrade;
 pub(crate) mod upstream_request;

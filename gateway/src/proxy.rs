@@ -74,9 +74,10 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        // HTTP/1 sessions have them already; for HTTP/2 this is the first chance.
-        session.set_write_timeout(Some(self.timeouts.send));
-        session.set_read_timeout(Some(self.timeouts.body));
+        if session.is_http2() {
+            // A stream can stall on its own window; a whole connection that stalls ends by itself.
+            session.set_write_timeout(Some(self.timeouts.send));
+        }
         match request::decide(self, session, context) {
             Decision::Proceed => {
                 Self::let_upgrades_idle(session, context);
@@ -121,6 +122,18 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         peer::failed_to_connect(self, context, &mut error);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        peer::failed_while_proxying(session, context, reused, &mut error);
         error
     }
 

@@ -74,12 +74,13 @@ impl Server {
 
     /// Serves a connection to its end.
     pub(crate) async fn serve(&self, mut connection: Connection) {
-        if connection.is_http2() {
-            return self.serve_http2(connection).await;
-        }
+        let negotiated_http2 = connection.is_http2();
+        // Also where ALPN has selected HTTP/2: what waits for the preface behind this has no deadline.
         match self.read_head(&mut connection, true).await {
-            Read::Head(head) => self.serve_http1(Box::new(connection), head).await,
             Read::Http2(replay) => self.serve_http2(connection.into_http2(replay)).await,
+            // It negotiated HTTP/2 and speaks something else.
+            Read::Head(_) if negotiated_http2 => {}
+            Read::Head(head) => self.serve_http1(Box::new(connection), head).await,
             Read::Refused(refused) => self.refuse(&mut connection, refused).await,
             Read::Over => {}
         }
@@ -113,7 +114,6 @@ impl Server {
         }
         session.set_pipelined_prefix(head);
         session.set_read_timeout(Some(timeouts.body));
-        session.set_write_timeout(Some(timeouts.send));
         session.set_total_drain_timeout(Some(timeouts.head));
         session
     }
@@ -127,7 +127,8 @@ impl Server {
         let begun = tokio::select! {
             biased;
             read = timeout(idle, stream.read_buf(&mut buf)) => read,
-            _ = draining.wait_for(|draining| *draining) => return Read::Over,
+            // A connection that was accepted gets its first request answered.
+            _ = draining.wait_for(|draining| *draining), if !first => return Read::Over,
         };
         if !matches!(begun, Ok(Ok(1..))) {
             return Read::Over;

@@ -23,6 +23,12 @@ use crate::{Error, tls};
 /// Connections that the kernel may hold for a listener that is busy.
 const BACKLOG: u32 = 4096;
 
+/// Connections that the operator's port takes at a time.
+const OPERATORS: usize = 256;
+
+/// How long a connection to the operator's port may last.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(600);
+
 /// A gateway that serves: the addresses it got, and how to end it.
 #[derive(Debug)]
 pub struct Running {
@@ -201,12 +207,19 @@ async fn serve_admin(admin: Arc<Admin>, listener: TcpListener) {
         Err(error) => return tracing::error!(%error, "the operator's port cannot be served"),
     };
     let (_keep, never) = watch::channel(false);
+    // Probes and scrapes come from few addresses; nobody may use up the process's file descriptors here.
+    let admission = Admission::new(OPERATORS, OPERATORS);
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => {
+            Ok((tcp, address)) => {
+                let Ok(permit) = admission.admit(address.ip()) else { continue };
                 let (admin, never) = (admin.clone(), never.clone());
                 let stream = pingora_core::protocols::l4::stream::Stream::from(tcp);
-                tokio::spawn(async move { admin.process_new(Box::new(stream), &never).await });
+                tokio::spawn(async move {
+                    // Whoever holds a connection for longer opens a new one.
+                    drop(tokio::time::timeout(OPERATOR_PATIENCE, admin.process_new(Box::new(stream), &never)).await);
+                    drop(permit);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "an operator's connection cannot be accepted");

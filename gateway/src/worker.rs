@@ -16,7 +16,7 @@ use crate::Error;
 use crate::admission::Admission;
 use crate::connection::{Client, Connection, Transport};
 use crate::handshake::handshake;
-use crate::metrics::{Listener, OpenConnection};
+use crate::metrics::Listener;
 use crate::proxy::Proxy;
 use crate::serve::Server;
 
@@ -39,11 +39,19 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Accepts until the gateway drains, then waits for open connections up to the drain timeout. Blocks.
-    pub(crate) fn run(self) -> Result<(), Error> {
+    pub(crate) fn run(mut self) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error(format!("a worker cannot start: {error}")))?;
         let drain = self.proxy.timeouts.drain;
         runtime.block_on(async move {
+            // Requests ask a channel of the worker's own: one for all would make its counters travel between the cores.
+            let (drain_here, draining) = watch::channel(false);
+            let mut drain_all = std::mem::replace(&mut self.proxy.draining, draining);
+            tokio::spawn(async move {
+                // An error means that nobody is left who could say it later.
+                drop(drain_all.wait_for(|draining| *draining).await);
+                drain_here.send_replace(true);
+            });
             // Every open connection holds a receiver; what is left after the timeout is cut when the runtime ends.
             let (alive, _) = watch::channel(());
             self.accept_all(&alive).await?;
@@ -72,11 +80,11 @@ impl Worker {
             }
         }
         // The kernel resets what waits in the queue of a socket that is closed.
-        while let Some(accepted) = unconstrained(http.accept()).now_or_never() {
-            self.take(&server, accepted, Listener::Http, alive).await;
+        while let Some(Ok(accepted)) = unconstrained(http.accept()).now_or_never() {
+            self.take(&server, Ok(accepted), Listener::Http, alive).await;
         }
-        while let Some(accepted) = unconstrained(https.accept()).now_or_never() {
-            self.take(&server, accepted, Listener::Https, alive).await;
+        while let Some(Ok(accepted)) = unconstrained(https.accept()).now_or_never() {
+            self.take(&server, Ok(accepted), Listener::Https, alive).await;
         }
         Ok(())
     }
@@ -114,7 +122,8 @@ impl Worker {
         tokio::spawn(async move {
             let connection = match listener {
                 Listener::Http => {
-                    Some(Connection::new(Transport::Tcp(tcp), false, Client::new(address, port, None), held))
+                    let client = Client::new(address, port, None);
+                    Some(Connection::new(Transport::Tcp(tcp), false, client, server.proxy.timeouts.send, held))
                 }
                 Listener::Https => handshake(&server, tls, tcp, address, port, held).await,
             };
@@ -134,6 +143,3 @@ fn http_proxy_of(proxy: &Proxy) -> HttpProxy<Proxy> {
     http.server_options = Some(crate::serve::server_options(&proxy.limits, &proxy.timeouts));
     http
 }
-
-/// What a connection holds as long as it is open.
-pub(crate) type Held = (crate::admission::Permit, OpenConnection);

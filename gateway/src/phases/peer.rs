@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use features::Route;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_proxy::Session;
 use table::Rule;
 
 use crate::context::Context;
@@ -16,20 +17,20 @@ const TRIES: usize = 3;
 
 /// Chooses an endpoint that was not tried yet.
 pub(crate) fn choose(proxy: &Proxy, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Some(rule) = context.rule.clone() else {
+    let Context { rule: Some(rule), tried, .. } = context else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
-    let Some(cluster) = proxy.handles(&rule).and_then(|handles| handles.cluster.as_ref()) else {
+    let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) else {
         return no_endpoint();
     };
     // After every endpoint has failed once, a retry goes to any of them again: a kept connection may have been stale.
-    let Some(address) = cluster.pick(&context.tried).or_else(|| cluster.pick(&[])) else {
+    let Some(address) = cluster.pick(tried).or_else(|| cluster.pick(&[])) else {
         return no_endpoint();
     };
-    if !context.tried.is_empty() {
+    if !tried.is_empty() {
         cluster.metrics.retry();
     }
-    context.tried.push(address);
+    tried.push(address);
     Ok(upstream::peer(address, &rule.policy.upstream))
 }
 
@@ -51,6 +52,21 @@ pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &mut Er
     let another =
         handles.and_then(|handles| handles.cluster.as_ref()).is_some_and(|cluster| cluster.has_untried(&context.tried));
     error.set_retry(another && context.tried.len() < TRIES);
+}
+
+/// A request failed after it was sent, at least in part. It may be sent again when the endpoint has said that it did not
+/// process it (REFUSED_STREAM, GOAWAY: RFC 9113 section 8.7), or when it is idempotent and the connection was a kept one
+/// that the endpoint closed.
+pub(crate) fn failed_while_proxying(session: &Session, context: &Context, reused: bool, error: &mut Error) {
+    let unprocessed = error.etype == ErrorType::H2Error && error.retry == RetryType::Decided(true);
+    let again = context.tried.len() < TRIES
+        && !session.as_ref().retry_buffer_truncated()
+        && (unprocessed || session.req_header().method.is_idempotent());
+    if again {
+        error.retry.decide_reuse(reused);
+    } else {
+        error.set_retry(false);
+    }
 }
 
 fn count(proxy: &Proxy, rule: Option<&Arc<Rule<Route>>>, result: ConnectResult) {

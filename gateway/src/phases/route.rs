@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use features::Route;
+use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_http::RequestHeader;
 use table::{Found, RequestHost, RequestPath, Rule, Table};
 
@@ -16,22 +17,31 @@ pub(crate) struct Routed {
 }
 
 /// The authority of a request as sent: `:authority` or of an absolute target, else the Host field. Pingora has made sure
-/// that they agree.
+/// that they agree, and sends the former to endpoints.
 pub(crate) fn authority(head: &RequestHeader) -> &[u8] {
-    match head.uri.authority() {
-        Some(authority) => authority.as_str().as_bytes(),
-        None => head.headers.get(http::header::HOST).map_or(b"", |host| host.as_bytes()),
+    if let Some(authority) = head.uri.authority() {
+        return authority.as_str().as_bytes();
     }
+    let of_target = if is_origin_form(head) { None } else { raw_target_authority(head.raw_path()).authority() };
+    of_target.unwrap_or_else(|| head.headers.get(http::header::HOST).map_or(b"", |host| host.as_bytes()))
 }
 
 /// Path and query as sent, without scheme and authority of an absolute target (RFC 9112 section 3.2.2).
 pub(crate) fn target(head: &RequestHeader) -> Option<&str> {
-    let target = std::str::from_utf8(head.raw_path()).ok()?;
-    if target.starts_with('/') {
-        return Some(target);
-    }
-    let (_, rest) = target.split_once("://")?;
-    Some(rest.find(['/', '?']).and_then(|start| rest.get(start..)).unwrap_or("/"))
+    let target = match (is_origin_form(head), head.raw_path()) {
+        (true, target) => target,
+        // Pingora's own reading of what else may stand there: it must not differ from ours.
+        (false, target) => match raw_target_authority(target) {
+            RawTargetAuthority::Absolute { path_and_query: [], .. } => b"/",
+            RawTargetAuthority::Absolute { path_and_query, .. } => path_and_query,
+            RawTargetAuthority::None | RawTargetAuthority::AmbiguousAuthority => return None,
+        },
+    };
+    std::str::from_utf8(target).ok()
+}
+
+fn is_origin_form(head: &RequestHeader) -> bool {
+    head.raw_path().first() == Some(&b'/')
 }
 
 /// The path of a target.
@@ -73,6 +83,15 @@ mod tests {
             assert_eq!(target(&head(raw)), Some(want), "{raw}");
         }
         assert_eq!(target(&head("*")), None);
+        assert_eq!(target(&head("foo:opaque://x/admin")), None);
+    }
+
+    #[test]
+    fn the_authority_of_an_absolute_target_decides() {
+        assert_eq!(authority(&head("http://admin.test/")), b"admin.test");
+        let mut plain = head("/");
+        plain.insert_header("Host", "a.test:80").unwrap();
+        assert_eq!(authority(&plain), b"a.test:80");
     }
 
     #[test]

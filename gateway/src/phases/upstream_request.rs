@@ -1,13 +1,13 @@
 //! What the endpoint is told about the client: ingress-nginx's default fields.
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
-use http::HeaderValue;
-use http::header::COOKIE;
+use http::header::{COOKIE, HOST};
+use http::{HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::route;
+use super::{route, upgrade};
 use crate::connection::Client;
 use crate::context::Context;
 
@@ -18,7 +18,10 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     // CVE-2016-5385 ("httpoxy").
     head.remove_header("proxy");
     join_cookies(head)?;
-    let authority = HeaderValue::from_bytes(route::authority(head));
+    drop_underscores(head);
+    upgrade::sanitize(head, session.req_header().version)?;
+    let host = head.headers.get(HOST).filter(|host| host.as_bytes() == route::authority(head)).cloned();
+    let authority = host.map_or_else(|| HeaderValue::from_bytes(route::authority(head)), Ok);
     if let Ok(authority) = authority {
         head.insert_header("X-Forwarded-Host", authority)?;
     }
@@ -35,6 +38,15 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
         head.insert_header("X-Scheme", scheme)?;
     }
     Ok(())
+}
+
+/// Servers that turn fields into variables read `X_Real_IP` as `X-Real-IP`. ingress-nginx drops such fields too
+/// (`enable-underscores-in-headers`).
+fn drop_underscores(head: &mut RequestHeader) {
+    let spoofs = |name: &&HeaderName| name.as_str().contains('_');
+    while let Some(name) = head.headers.keys().find(spoofs).cloned() {
+        head.remove_header(&name);
+    }
 }
 
 /// Several lines of a field become one list.
@@ -86,6 +98,16 @@ mod tests {
         move_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
         assert!(head.headers.get("x-forwarded-for").is_none());
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4");
+    }
+
+    #[test]
+    fn fields_that_could_pass_for_others_are_dropped() {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for name in ["X_Real_IP", "a_b", "X-Kept"] {
+            head.append_header(name, "1").unwrap();
+        }
+        drop_underscores(&mut head);
+        assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["x-kept"]);
     }
 
     #[test]

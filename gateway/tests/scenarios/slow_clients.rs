@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::support::{Backend, Client, Rig, Scripted, Site, Spec, Wire, bounded, config};
+use crate::support::{Backend, Client, Offer, Rig, Scripted, Site, Spec, Wire, bounded, config};
 
 /// Answers `/large` with more than buffers hold, and tells when that connection ends.
 async fn large(ended: mpsc::Sender<()>) -> Scripted {
@@ -72,4 +72,15 @@ async fn a_request_that_comes_byte_by_byte_is_served() {
     }
     assert_eq!(wire.response().await.0.status(), 200);
     assert_eq!(backend.last().target(), "/slow");
+}
+
+#[tokio::test]
+async fn a_client_that_negotiates_http2_and_says_nothing_is_let_go() {
+    let backend = Backend::echo("one").await;
+    let mut config = config();
+    config.timeouts.head = Duration::from_millis(300);
+    let site = Site::default().rule(Spec::to("app")).endpoints("app", [backend.address]);
+    let rig = Rig::with(site, config).await;
+    let mut wire = Wire::new(Offer::h2("a.test").connect(rig.https).await.unwrap());
+    wire.closed().await;
 }

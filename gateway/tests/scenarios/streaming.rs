@@ -72,6 +72,32 @@ async fn the_client_sees_the_first_piece_before_the_last_is_sent() {
 }
 
 #[tokio::test]
+async fn an_answer_with_a_length_is_not_held_back() {
+    let (go, wait) = tokio::sync::watch::channel(0);
+    let backend = Scripted::start(move |mut wire| {
+        let mut wait = wait.clone();
+        async move {
+            wire.head().await;
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n").await;
+            for (number, piece) in ["first", "second"].into_iter().enumerate() {
+                wait.wait_for(|go| *go > number).await.unwrap();
+                wire.send(piece).await;
+            }
+            wire.closed().await;
+        }
+    })
+    .await;
+    let rig = Rig::to(backend.address).await;
+    let mut wire = rig.wire().await;
+    wire.get("/").await;
+    assert_eq!(wire.head().await.status(), 200);
+    for (number, piece) in ["first", "second"].into_iter().enumerate() {
+        go.send_replace(number + 1);
+        assert_eq!(wire.exact(piece.len()).await, piece.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn an_answer_may_begin_while_the_request_still_runs() {
     let backend = Backend::handling(|request| async move {
         Response::new(request.into_body().map_err(|error| panic!("{error}")).boxed())

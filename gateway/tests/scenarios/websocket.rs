@@ -111,3 +111,19 @@ async fn an_endpoint_may_decline_to_upgrade() {
     assert_eq!((head.status(), body.as_slice()), (200, b"ok".as_slice()));
     assert_eq!(head.one("upgrade"), None);
 }
+
+#[tokio::test]
+async fn http2_over_an_upgrade_never_reaches_the_endpoint() {
+    let backend = Scripted::recording().await;
+    let rig = Rig::to(backend.address).await;
+    let mut wire = rig.wire().await;
+    wire.send(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
+    )
+    .await;
+    assert_eq!(wire.head().await.status(), 200);
+    let seen = backend.last();
+    for name in ["upgrade", "connection", "http2-settings"] {
+        assert_eq!(seen.one(name), None, "{name}");
+    }
+}
