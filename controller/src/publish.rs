@@ -68,14 +68,13 @@ impl Publisher {
         }
     }
 
-    /// Takes changes in.
+    /// Takes changes in. Endpoints do not wait, unless they changed together with what leads to them: a file that is
+    /// deleted as a whole would leave its host without endpoints for a moment.
     pub(crate) fn take(&mut self, batch: Batch) {
-        for change in batch.changes {
-            let reference = match &change {
-                Change::Set(object) => object.reference(),
-                Change::Delete(reference) => reference.clone(),
-            };
-            if reference.kind == Kind::EndpointSlice {
+        let changes: Vec<_> = batch.changes.into_iter().map(|change| (reference(&change), change)).collect();
+        let is_endpoints = changes.iter().all(|(reference, _)| reference.kind == Kind::EndpointSlice);
+        for (reference, change) in changes {
+            if is_endpoints && !self.pending.contains_key(&reference) {
                 self.translator.apply(change);
                 self.endpoints = Some(self.endpoints.map_or(batch.arrived, |oldest| oldest.min(batch.arrived)));
             } else {
@@ -112,15 +111,28 @@ impl Publisher {
             std::mem::take(&mut self.pending).into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { table, mut endpoints, external, retired, notes } = self.translator.publish(clock);
+        let Output { table, endpoints: fresh, external, retired, notes } = self.translator.publish(clock);
         self.notebook.update(notes);
-        endpoints.extend(std::mem::take(&mut self.resolved));
+        // What a name resolved to before is stale for a cluster whose name or kind has just changed.
+        let external_ids = external.iter().map(|(id, _)| id);
+        for id in external_ids.chain(&retired).chain(fresh.iter().map(|(id, _)| id)) {
+            self.resolved.remove(id);
+        }
+        let mut endpoints: Vec<_> = std::mem::take(&mut self.resolved).into_iter().collect();
+        endpoints.extend(fresh);
         let facts = self.notebook.facts();
         let is_news = table.is_some() || !endpoints.is_empty() || !retired.is_empty() || facts != self.facts;
         self.facts = facts;
         let arrived = arrived.unwrap_or(now);
         let update = is_news.then(|| Update { endpoints, table, retired, arrived, synced: self.synced, facts });
         Built { update, external }
+    }
+}
+
+fn reference(change: &Change) -> ObjectRef {
+    match change {
+        Change::Set(object) => object.reference(),
+        Change::Delete(reference) => reference.clone(),
     }
 }
 

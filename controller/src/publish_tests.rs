@@ -72,6 +72,64 @@ fn endpoints_are_due_at_once_and_do_not_drag_half_a_burst_along() {
 }
 
 #[test]
+fn endpoints_that_go_with_their_service_go_no_sooner() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    let later = start + Duration::from_secs(1);
+    let gone =
+        changes(&[INGRESS, SERVICE, &slice("10.0.0.1")]).iter().map(|set| Change::Delete(reference(set))).collect();
+    publisher.take(Batch { arrived: later, changes: gone, synced: false });
+    assert_eq!(publisher.due(), Some(later + QUIET));
+    // A tick comes between.
+    assert!(publisher.build(later, 0).update.is_none());
+    let update = publisher.build(later + QUIET, 0).update.unwrap();
+    assert!(update.table.is_some() && update.retired.len() == 1);
+}
+
+#[test]
+fn endpoints_do_not_overtake_what_waits_for_the_same_slice() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    let later = start + Duration::from_secs(1);
+    take(&mut publisher, &[OTHER, &slice("10.0.0.2")], later);
+    take(&mut publisher, &[&slice("10.0.0.3")], later);
+    let update = publisher.build(later + QUIET, 0).update.unwrap();
+    let addresses: Vec<_> = update.endpoints[0].1.list.iter().map(|endpoint| endpoint.address.to_string()).collect();
+    assert_eq!((update.endpoints.len(), addresses), (1, vec!["10.0.0.3:8080".to_owned()]));
+}
+
+fn resolved_endpoints(address: [u8; 4]) -> Arc<Endpoints> {
+    let address = (address, 80).into();
+    let ready = table::Readiness::Ready;
+    Arc::new(Endpoints::new(vec![table::Endpoint { address, readiness: ready, zone: None, for_zones: Arc::default() }]))
+}
+
+#[test]
+fn what_a_former_name_resolved_to_is_not_published() {
+    let external = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: app}}\nspec: {{type: ExternalName, externalName: {name}, ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let cluster = ClusterId::new("default", "app", ServicePort::Number(80));
+    let start = Instant::now();
+    let mut publisher = Publisher::new(translator());
+    let all = changes(&[INGRESS, &external("one.test")]);
+    publisher.take(Batch { arrived: start, changes: all, synced: true });
+    publisher.build(start + MAXIMUM, 0);
+    let mut published = |document: &str, at: Instant| {
+        publisher.take_resolved(cluster.clone(), resolved_endpoints([10, 9, 9, 9]), at);
+        take(&mut publisher, &[document], at);
+        publisher.build(at + MAXIMUM, 0).update.map_or_else(Vec::new, |update| update.endpoints)
+    };
+    let stale = resolved_endpoints([10, 9, 9, 9]);
+    let renamed = published(&external("two.test"), start + Duration::from_secs(1));
+    assert!(renamed.iter().all(|(_, endpoints)| *endpoints != stale), "{renamed:?}");
+    let selected = published(SERVICE, start + Duration::from_secs(2));
+    assert!(selected.iter().all(|(_, endpoints)| *endpoints != stale), "{selected:?}");
+}
+
+#[test]
 fn an_update_tells_when_its_oldest_change_arrived() {
     let start = Instant::now();
     let mut publisher = started(start);
