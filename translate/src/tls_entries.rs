@@ -51,6 +51,10 @@ pub(crate) fn read(ingress: &Ingress, key: &Key, shelf: &mut Shelf<'_>, notes: &
     // Which entry's certificate covers a name first, for the hosts that no entry names.
     let mut covering: BTreeMap<HostPattern, Want> = BTreeMap::new();
     let mut nameless = Vec::new();
+    let rule_hosts = || spec.rules.iter().flatten().filter_map(|rule| rule.host.as_deref()).filter_map(rule_host);
+    let has_rule = |host: &HostPattern| {
+        rule_hosts().any(|rule| rule == *host || parent(&rule).as_ref() == Some(host) || parent(host) == Some(rule))
+    };
     for (entry, tls) in spec.tls.iter().flatten().enumerate() {
         let parsed = certificate(tls, entry, key, shelf, &mut part, notes);
         let hosts = hosts(tls, entry, notes);
@@ -66,13 +70,21 @@ pub(crate) fn read(ingress: &Ingress, key: &Key, shelf: &mut Shelf<'_>, notes: &
         }
         for host in hosts {
             let certificate = parsed.as_deref().and_then(|parsed| covered(parsed, &host, entry, notes));
+            if certificate.is_none() && !has_rule(&host) {
+                // It would send the host of others to https, and to a certificate that is not its own.
+                let message = format!(
+                    "there is neither a usable certificate nor a rule of this Ingress for the host {host}, so the entry \
+                     is not used for it; add a rule or the certificate"
+                );
+                notes.warning("TlsHostWithoutRule", format!("spec.tls[{entry}].hosts"), message);
+                continue;
+            }
             let want = part.wants.entry(host).or_insert_with(|| Want { certificate: None, entry });
             if want.certificate.is_none() && certificate.is_some() {
                 *want = Want { certificate, entry };
             }
         }
     }
-    let rule_hosts = || spec.rules.iter().flatten().filter_map(|rule| rule.host.as_deref()).filter_map(rule_host);
     if !covering.is_empty() {
         for host in rule_hosts() {
             let direct = covering.get(&host);

@@ -137,11 +137,14 @@ fn unchanged_rules_stay_the_same_objects() {
 fn tls_of_one_ingress_reaches_the_rules_of_another() {
     let mut translator = many();
     translator.apply(set(ingress("tls", "", &[], &["h7.com"])));
+    translator.publish(0);
+    assert_eq!(rule(&translator.table, "h7.com", "/").policy.plan.len(), 0, "without a rule for a host, no say in it");
+    translator.apply(set(ingress("tls", "h7.com", &["/tls"], &["h7.com"])));
     let table = translator.publish(0).table.unwrap();
     assert_eq!(rule(&table, "h7.com", "/").policy.plan.len(), 1);
     assert_eq!(rule(&table, "h8.com", "/").policy.plan.len(), 0);
     assert_eq!(translator.work().ingresses, 2);
-    translator.apply(set(ingress("tls", "", &[], &["*.com"])));
+    translator.apply(set(ingress("tls", "*.com", &["/"], &["*.com"])));
     let table = translator.publish(0).table.unwrap();
     assert_eq!(rule(&table, "h8.com", "/").policy.plan.len(), 1);
     translator.apply(delete(Kind::Ingress, "tls"));
@@ -259,6 +262,7 @@ fn a_certificate_leaves_when_it_expires_and_others_stay() {
     let mut both = ingress("a", "foo.com", &["/"], &[]);
     both["spec"]["tls"] =
         json!([{"hosts": ["foo.com"], "secretName": "ends"}, {"hosts": ["www.foo.com"], "secretName": "stays"}]);
+    both["spec"]["rules"].as_array_mut().unwrap().push(json!({"host": "www.foo.com"}));
     let mut translator = Translator::new(Options { watch_ingress_without_class: true, ..Options::default() });
     for object in [
         both,
