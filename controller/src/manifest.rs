@@ -1,9 +1,10 @@
 //! One manifest file to objects: whatever is broken in it is reported, the rest counts.
 use std::sync::Arc;
 
-use k8s_openapi::Metadata;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{Metadata, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use translate::{Kind, Object};
@@ -59,6 +60,18 @@ struct Header {
     kind: Option<String>,
 }
 
+/// What names an object of which the rest may be broken.
+#[derive(Deserialize)]
+struct Named {
+    metadata: NamedMeta,
+}
+
+#[derive(Deserialize)]
+struct NamedMeta {
+    name: String,
+    namespace: Option<String>,
+}
+
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
@@ -86,7 +99,7 @@ impl Manifest {
             Ok(Content::One(kind)) => self.read_object(node, kind),
             Ok(Content::List(kind)) => match node.items() {
                 Ok(items) => items.into_iter().for_each(|item| self.read(&item, kind)),
-                Err(problem) => self.broken.push(problem),
+                Err(problem) => self.broken.push(unreadable(problem, None, node)),
             },
             Ok(Content::Other) => {}
             Err(problem) => self.broken.push(problem),
@@ -119,7 +132,7 @@ impl Manifest {
 }
 
 fn content(node: &Node<'_>, default: Option<Kind>) -> Result<Content, Problem> {
-    let header: Header = node.parse(&mut |_| {})?;
+    let header: Header = node.parse(&mut |_| {}).map_err(|problem| unreadable(problem, None, node))?;
     let (api_version, kind) = match (header.api_version, header.kind, default) {
         (Some(api_version), Some(kind), _) => (api_version, kind),
         (None, None, Some(kind)) => return Ok(Content::One(kind)),
@@ -161,7 +174,8 @@ fn object<T>(node: &Node<'_>, unknown: &mut Vec<String>, wrap: fn(Arc<T>) -> Obj
 where
     T: DeserializeOwned + Metadata<Ty = ObjectMeta>,
 {
-    let mut object: T = node.parse(&mut |field| unknown.push(field))?;
+    let parsed = node.parse(&mut |field| unknown.push(field));
+    let mut object: T = parsed.map_err(|problem| unreadable(problem, Some(T::KIND), node))?;
     let meta = object.metadata_mut();
     if meta.name.as_deref().unwrap_or_default().is_empty() {
         let message = format!("{} has no metadata.name; give it one", T::KIND);
@@ -172,6 +186,26 @@ where
         meta.namespace = Some("default".to_owned());
     }
     Ok(wrap(Arc::new(object)))
+}
+
+/// A parser's problem as it is told: with the object's name, and without the value when that may be a Secret's.
+fn unreadable(problem: Problem, kind: Option<&str>, node: &Node<'_>) -> Problem {
+    let is_secret = kind.map_or_else(|| node.may_be_secret(), |kind| kind == Secret::KIND);
+    let what = if is_secret {
+        "cannot be read; check this line's syntax and type, which are not shown because they may be secret".to_owned()
+    } else {
+        format!("cannot be read: {}", problem.message)
+    };
+    let message = match (kind, node.parse::<Named>(&mut |_| {})) {
+        (Some(kind), Ok(Named { metadata: NamedMeta { name, namespace } })) => {
+            let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+            let object = if kind == IngressClass::KIND { name } else { format!("{namespace}/{name}") };
+            format!("{kind} {object} {what}")
+        }
+        (Some(kind), Err(_)) => format!("{kind} {what}"),
+        (None, _) => what,
+    };
+    Problem { message, ..problem }
 }
 
 /// What the API server does when it stores a Secret.
@@ -239,13 +273,15 @@ mod tests {
     #[test]
     fn a_text_where_a_number_belongs_is_broken() {
         let text = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\nspec:\n  ports:\n  - port: eighty\n";
-        assert!(broken(text).starts_with("7: "), "{}", broken(text));
+        let want = "7: Service default/a cannot be read: ";
+        assert!(broken(text).starts_with(want) && broken(text).ends_with("; correct this line"), "{}", broken(text));
     }
 
     #[test]
     fn a_value_that_the_api_server_refuses_is_broken() {
         let text = format!("{}  annotations:\n    a: true\n", ingress("a"));
-        assert_eq!(broken(&text), "6: a text is needed but YAML reads this as another type; put it in quotes");
+        let want = "6: Ingress default/a cannot be read: a text is needed but YAML reads this as another type; put it in quotes";
+        assert_eq!(broken(&text), want);
     }
 
     #[test]
@@ -336,6 +372,41 @@ mod tests {
         let data = secret.data.as_ref().unwrap();
         assert_eq!((data["a"].0.as_slice(), data["b"].0.as_slice()), (&b"hi"[..], &b"ho"[..]));
         assert_eq!(secret.string_data, None);
+    }
+
+    #[test]
+    fn a_broken_secret_does_not_show_its_values() {
+        let key = "-----BEGIN PRIVATE KEY----- hunter2";
+        let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: b}\n";
+        let item = format!(
+            "{{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {{\"name\": \"a\"}}, \"data\": \"{key}\"}}"
+        );
+        let nested = format!("apiVersion: v1\nkind: List\nitems:\n- {item}\n");
+        let list = format!("apiVersion: v1\nkind: SecretList\nitems: '{key}'\n");
+        let typed = format!("apiVersion: v1\nkind: SecretList\nitems:\n- metadata: {{name: a}}\n  data: '{key}'\n");
+        let mut told = Vec::new();
+        for text in [
+            format!("{head}data: '{key}'\n"),
+            format!("{head}data: {{tls.key: '{key}'}}\n"),
+            format!("{head}data:\n  tls.key: {key}\n   {key}: |\n {key}\n"),
+            format!("'{key}'\n"),
+            nested,
+            list,
+            typed,
+        ] {
+            told.push(broken(&text));
+        }
+        for text in [
+            item.clone(),
+            format!("{{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": [{item}]}}"),
+            format!("\"{key}\""),
+        ] {
+            told.extend(problems(&read(&text, Format::Json).broken));
+        }
+        assert_eq!(told.len(), 10);
+        assert!(told.iter().all(|message| !message.contains("hunter2")), "{told:#?}");
+        let want = "4: Secret b/a cannot be read; check this line's syntax and type, which are not shown because they may be secret";
+        assert_eq!(told[0], want);
     }
 
     #[test]

@@ -60,8 +60,22 @@ impl Node<'_> {
                     .and_then(|value| deserializer.end().map(|()| value))
                     .map_err(|error| json_problem(&error))
             }
-            Self::Item(line, value) => serde_ignored::deserialize(value, &mut ignored)
-                .map_err(|error: serde_json::Error| Problem { line: *line, message: error.to_string() }),
+            Self::Item(line, value) => {
+                serde_ignored::deserialize(value, &mut ignored).map_err(|error: serde_json::Error| Problem {
+                    line: *line,
+                    message: format!("{error}; correct the item"),
+                })
+            }
+        }
+    }
+
+    /// May it hold a Secret, as far as can be told of what cannot be read?
+    pub(crate) fn may_be_secret(&self) -> bool {
+        let has_signs = |text: &str| ["Secret", "PRIVATE KEY"].iter().any(|sign| text.contains(sign));
+        match self {
+            Self::Yaml(document) => has_signs(document.text),
+            Self::Json(text) => has_signs(text),
+            Self::Item(_, value) => has_signs(&value.to_string()),
         }
     }
 
@@ -102,7 +116,7 @@ fn yaml_problem(document: &Document<'_>, error: &serde_saphyr::Error) -> Problem
         serde_saphyr::Error::QuotingRequired { .. } => {
             "a text is needed but YAML reads this as another type; put it in quotes".to_owned()
         }
-        _ => UserMessageFormatter.format_message(error).into_owned(),
+        _ => format!("{}; correct this line", UserMessageFormatter.format_message(error)),
     };
     Problem { line, message }
 }
@@ -115,7 +129,7 @@ fn json_problem(error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     // The position is told by the line already.
     let sentence = message.rsplit_once(" at line ").map_or(message.as_str(), |(sentence, _)| sentence);
-    Problem { line: error.line().max(1), message: sentence.to_owned() }
+    Problem { line: error.line().max(1), message: format!("{sentence}; correct this line") }
 }
 
 /// Writes a path as Kubernetes does: `spec.rules[0].host`.
