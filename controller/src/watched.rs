@@ -13,6 +13,9 @@ use translate::Object;
 /// `kubectl apply` keeps a second copy of each object here; a Secret's would hold its key.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// What is kept of a Secret's data.
+const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
+
 /// A kind that is watched.
 pub(crate) trait Watched:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
@@ -22,8 +25,8 @@ pub(crate) trait Watched:
     /// Field selector.
     const FIELDS: Option<&'static str> = None;
 
-    /// Drops what translation does not read and controllers write often.
-    fn drop_status(&mut self) {}
+    /// Drops what translation does not read: what controllers write often, and what is secret.
+    fn drop_unread(&mut self) {}
 
     /// For translation.
     fn wrap(object: Arc<Self>) -> Object;
@@ -36,13 +39,13 @@ pub(crate) trait Watched:
         if let Some(annotations) = &mut meta.annotations {
             annotations.remove(LAST_APPLIED);
         }
-        self.drop_status();
+        self.drop_unread();
         Self::wrap(Arc::new(self))
     }
 }
 
 impl Watched for Ingress {
-    fn drop_status(&mut self) {
+    fn drop_unread(&mut self) {
         self.status = None;
     }
 
@@ -60,7 +63,7 @@ impl Watched for IngressClass {
 }
 
 impl Watched for Service {
-    fn drop_status(&mut self) {
+    fn drop_unread(&mut self) {
         self.status = None;
     }
 
@@ -77,7 +80,17 @@ impl Watched for EndpointSlice {
 
 impl Watched for Secret {
     const REQUIRED: bool = false;
-    const FIELDS: Option<&'static str> = Some("type=kubernetes.io/tls");
+    // Certificates are stored as Opaque too. Helm's releases are many, large, and never certificates.
+    const FIELDS: Option<&'static str> = Some("type!=helm.sh/release.v1");
+
+    fn drop_unread(&mut self) {
+        self.metadata.annotations = None;
+        self.metadata.labels = None;
+        self.string_data = None;
+        if let Some(data) = &mut self.data {
+            data.retain(|key, _| CERTIFICATE.contains(&key.as_str()));
+        }
+    }
 
     fn wrap(object: Arc<Self>) -> Object {
         Object::Secret(object)
@@ -88,6 +101,17 @@ impl Watched for Secret {
 mod tests {
     use super::*;
     use crate::index::same;
+
+    #[test]
+    fn only_the_certificate_of_a_secret_is_kept() {
+        let text = |text: &str| (text.to_owned(), k8s_openapi::ByteString(b"x".to_vec()));
+        let mut secret = Secret { type_: Some("Opaque".to_owned()), ..Secret::default() };
+        secret.data = Some(["password", "tls.crt", "tls.key"].map(text).into());
+        secret.metadata.annotations = Some([("copy".to_owned(), "hunter2".to_owned())].into());
+        let Object::Secret(kept) = secret.stripped() else { panic!("not a Secret") };
+        let keys: Vec<_> = kept.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
+        assert_eq!((keys, &kept.metadata.annotations), (vec!["tls.crt", "tls.key"], &None));
+    }
 
     #[test]
     fn bookkeeping_makes_no_difference() {

@@ -129,7 +129,7 @@ async fn only_what_is_needed_is_asked_for() {
     let asked = |what: &str| requests.iter().any(|request| request.starts_with(what));
     assert!(asked("/apis/networking.k8s.io/v1/namespaces/default/ingresses?"), "{requests:?}");
     assert!(asked("/apis/networking.k8s.io/v1/ingressclasses?"), "{requests:?}");
-    assert!(asked("/api/v1/namespaces/default/secrets?&fieldSelector=type%3Dkubernetes.io%2Ftls"), "{requests:?}");
+    assert!(asked("/api/v1/namespaces/default/secrets?&fieldSelector=type%21%3Dhelm.sh%2Frelease.v1"), "{requests:?}");
 }
 
 #[tokio::test]
