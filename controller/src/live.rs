@@ -1,5 +1,6 @@
 //! Follows a folder: a thread that waits for the kernel's file events and hands changes to the publishing loop.
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -58,6 +59,8 @@ struct Follower {
     wake: Arc<Wake>,
     batches: mpsc::Sender<Batch>,
     watcher: Option<RecommendedWatcher>,
+    /// Device and inode of the folder that is watched: a link on the way to it may lead elsewhere now, without an event.
+    watched: Option<(u64, u64)>,
     holdoff: Holdoff,
     next_scan: Instant,
     /// Everything has been handed over once.
@@ -72,7 +75,17 @@ struct Ended;
 impl Follower {
     fn new(folder: Folder, wake: Arc<Wake>, batches: mpsc::Sender<Batch>) -> Self {
         let holdoff = Holdoff::new(QUIET, MAXIMUM);
-        Self { folder, wake, batches, watcher: None, holdoff, next_scan: Instant::now(), synced: false, missing: false }
+        Self {
+            folder,
+            wake,
+            batches,
+            watcher: None,
+            watched: None,
+            holdoff,
+            next_scan: Instant::now(),
+            synced: false,
+            missing: false,
+        }
     }
 
     fn run(mut self) {
@@ -110,9 +123,11 @@ impl Follower {
 
     /// Watches the folder unless it is watched already.
     fn watch(&mut self, first: bool) {
-        if self.watcher.is_some() {
+        let identity = identity(self.folder.root());
+        if self.watcher.is_some() && self.watched == identity {
             return;
         }
+        (self.watcher, self.watched) = (None, identity);
         let was_missing = self.missing;
         match watcher(self.folder.root(), &self.wake) {
             Ok(watcher) => self.watcher = Some(watcher),
@@ -167,6 +182,11 @@ impl Follower {
     }
 }
 
+/// Device and inode; `None` when there is no such folder.
+fn identity(root: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(root).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 fn watcher(root: &Path, wake: &Arc<Wake>) -> notify::Result<RecommendedWatcher> {
     let (wake, folder) = (wake.clone(), root.to_owned());
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -205,4 +225,29 @@ fn concerns(folder: &PathBuf, event: &Event) -> Option<bool> {
     let replaces =
         matches!(event.kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
     Some(replaces && event.paths.contains(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_folder_behind_a_link_that_moved_is_watched_anew() {
+        let parent = tempfile::tempdir().unwrap();
+        let (one, two, link) = (parent.path().join("one"), parent.path().join("two"), parent.path().join("current"));
+        for release in [&one, &two] {
+            std::fs::create_dir_all(release.join("manifests")).unwrap();
+        }
+        symlink(&one, &link).unwrap();
+        let (wake, (batches, _receiver)) = (Arc::new(Wake::default()), mpsc::channel(1));
+        let folder = Folder::open(&link.join("manifests")).unwrap();
+        let mut follower = Follower::new(folder, wake.clone(), batches);
+        follower.watch(true);
+        symlink(&two, parent.path().join("next")).unwrap();
+        std::fs::rename(parent.path().join("next"), &link).unwrap();
+        follower.watch(false);
+        std::fs::write(two.join("manifests/a.yaml"), "").unwrap();
+        assert!(wake.wait(Instant::now() + Duration::from_secs(20)).events.is_some());
+    }
 }
