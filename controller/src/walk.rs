@@ -16,13 +16,20 @@ pub(crate) const FRESH: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     modified: SystemTime,
+    /// When the kernel noted the last change, of permissions too; unlike `modified`, nobody can set it back.
+    changed: SystemTime,
     length: u64,
     inode: (u64, u64),
 }
 
 impl Stamp {
     fn of(meta: &Metadata) -> io::Result<Self> {
-        Ok(Self { modified: meta.modified()?, length: meta.len(), inode: (meta.dev(), meta.ino()) })
+        Ok(Self {
+            modified: meta.modified()?,
+            changed: changed(meta),
+            length: meta.len(),
+            inode: (meta.dev(), meta.ino()),
+        })
     }
 
     /// Length in bytes.
@@ -32,9 +39,15 @@ impl Stamp {
 
     /// Could a later write leave the same stamp? File systems count in steps of some milliseconds.
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
-        let age = now.duration_since(self.modified).unwrap_or_else(|future| future.duration());
-        age < FRESH
+        let age = |time| now.duration_since(time).unwrap_or_else(|future| future.duration());
+        age(self.modified) < FRESH || age(self.changed) < FRESH
     }
+}
+
+fn changed(meta: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(meta.ctime()).unwrap_or_default();
+    let nanoseconds = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
 /// What a walk found.
@@ -111,6 +124,27 @@ mod tests {
     fn names(root: &Path) -> Vec<String> {
         let found = walk(root).unwrap();
         found.files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_change_shows_though_time_and_length_are_set_back() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.yaml");
+        std::fs::write(&path, "a: 1").unwrap();
+        let before = std::fs::metadata(&path).unwrap();
+        let mut after = before.clone();
+        // Until the kernel's clock, which counts in milliseconds, has moved on.
+        while (after.ctime(), after.ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut &file, b"a: 2").unwrap();
+            file.set_modified(before.modified().unwrap()).unwrap();
+            after = std::fs::metadata(&path).unwrap();
+        }
+        assert_eq!(after.modified().unwrap(), before.modified().unwrap());
+        assert_ne!(Stamp::of(&after).unwrap(), Stamp::of(&before).unwrap());
+        std::fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let stamp = Stamp::of(&std::fs::metadata(&path).unwrap()).unwrap();
+        assert!(stamp.is_fresh(stamp.changed));
     }
 
     #[test]
