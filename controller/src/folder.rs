@@ -124,19 +124,25 @@ impl Folder {
                 if file.hash == before {
                     return false;
                 }
-                manifest::read(&text, format(path).unwrap_or(Format::Yaml))
+                if text.is_empty() && !file.objects.is_empty() {
+                    // Slow writers empty a file first; who means it deletes the file.
+                    Manifest { broken: vec![emptied()], ..Manifest::default() }
+                } else {
+                    manifest::read(&text, format(path).unwrap_or(Format::Yaml))
+                }
             }
             Err(problem) if file.broken == [problem.clone()] => return false,
             Err(problem) => Manifest { broken: vec![problem], ..Manifest::default() },
         };
         let mut definitions: Vec<_> =
-            manifest.objects.into_iter().map(|(line, object)| Definition { line, object }).collect();
+            manifest.objects.into_iter().map(|(line, object)| Definition { line, kept: false, object }).collect();
         let mut objects: BTreeSet<_> = definitions.iter().map(|definition| definition.object.reference()).collect();
         let readable = objects.len();
         if !manifest.broken.is_empty() {
             // A half-saved or mistaken edit takes nothing away that worked before.
             for object in file.objects.difference(&objects) {
-                definitions.extend(self.index.definition(object, path).cloned());
+                let before = self.index.definition(object, path).cloned();
+                definitions.extend(before.map(|definition| Definition { kept: true, ..definition }));
             }
             objects.extend(file.objects.iter().cloned());
         }
@@ -203,6 +209,11 @@ fn duplicate(duplicate: Duplicate) -> BrokenDocument {
     let Duplicate { object, first, other } = duplicate;
     let message = format!("{object} is already defined at {first}, which counts; remove one of the two");
     BrokenDocument { origin: other, message }
+}
+
+fn emptied() -> Problem {
+    let message = "is empty but held objects, which stay; fill the file again, or delete it to remove them";
+    Problem { line: 1, message: message.to_owned() }
 }
 
 fn read_text(path: &Path, stamp: Stamp) -> Result<String, Problem> {
@@ -306,6 +317,38 @@ mod tests {
         temp.write("a.yaml", &service("a", 2));
         temp.scan();
         assert_eq!(temp.scan(), ["delete Service default/b"]);
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_keeps_its_objects_until_it_is_filled_or_deleted() {
+        for without in ["# only a comment\n", ""] {
+            let mut temp = Temp::new();
+            temp.write("a.yaml", "");
+            assert!(temp.scan().is_empty() && temp.folder.broken().is_empty());
+            temp.write("a.yaml", &service("a", 1));
+            assert_eq!(temp.scan(), ["set Service default/a"]);
+            temp.write("a.yaml", "");
+            assert!(temp.scan().is_empty() && temp.scan().is_empty());
+            let message = &temp.folder.broken()[0].message;
+            assert!(message.starts_with("is empty but held objects"), "{message}");
+            temp.write("a.yaml", without);
+            if without.is_empty() {
+                std::fs::remove_file(temp.root.path().join("a.yaml")).unwrap();
+            }
+            assert!(temp.scan().is_empty() && temp.folder.broken().is_empty());
+            assert_eq!(temp.scan(), ["delete Service default/a"]);
+        }
+    }
+
+    #[test]
+    fn an_object_that_moves_out_of_a_broken_file_is_read_where_it_is_now() {
+        let mut temp = Temp::new();
+        temp.write("a.yaml", &(service("a", 1) + &service("b", 1)));
+        temp.scan();
+        temp.write("a.yaml", &(service("b", 1) + "kind: [\n"));
+        temp.write("z.yaml", &service("a", 2));
+        assert_eq!(temp.scan(), ["set Service default/a"]);
+        assert_eq!(temp.folder.broken().len(), 1);
     }
 
     #[test]

@@ -14,14 +14,22 @@ use crate::Origin;
 /// another one. What is gone for so short a time was never meant to go.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);
 
-/// Where a definition stands: the file, and its place in it. The first of several counts.
-type Place = (Arc<Path>, usize);
+/// Where a definition stands. The first of several counts: one that was really read before those that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    kept: bool,
+    file: Arc<Path>,
+    /// Place in the file.
+    position: usize,
+}
 
 /// A definition of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     /// Line in its file.
     pub(crate) line: usize,
+    /// It is from an earlier reading of a file that is broken now.
+    pub(crate) kept: bool,
     /// The object.
     pub(crate) object: Object,
 }
@@ -54,7 +62,7 @@ impl Index {
     pub(crate) fn replace(&mut self, file: &Arc<Path>, before: &BTreeSet<ObjectRef>, now: Vec<Definition>) {
         for object in before {
             if let Some(places) = self.definitions.get_mut(object) {
-                places.retain(|(other, _), _| other != file);
+                places.retain(|place, _| place.file != *file);
                 if places.is_empty() {
                     self.definitions.remove(object);
                 }
@@ -64,7 +72,8 @@ impl Index {
         for (position, definition) in now.into_iter().enumerate() {
             let object = definition.object.reference();
             self.touched.insert(object.clone());
-            self.definitions.entry(object).or_default().insert((file.clone(), position), definition);
+            let place = Place { kept: definition.kept, file: file.clone(), position };
+            self.definitions.entry(object).or_default().insert(place, definition);
         }
     }
 
@@ -113,7 +122,7 @@ impl Index {
 
     /// The definition of an object in a file, with its place there.
     pub(crate) fn definition(&self, object: &ObjectRef, file: &Arc<Path>) -> Option<&Definition> {
-        self.definitions.get(object)?.iter().find(|((place, _), _)| place == file).map(|(_, definition)| definition)
+        self.definitions.get(object)?.iter().find(|(place, _)| place.file == *file).map(|(_, definition)| definition)
     }
 
     /// Where each object stands.
@@ -121,13 +130,13 @@ impl Index {
         self.definitions.keys().filter_map(|object| Some((object.clone(), origin(self.winner(object)?)))).collect()
     }
 
-    /// Definitions of these objects that do not count.
+    /// Definitions of these objects that do not count. What is kept may not stand in its file any more.
     pub(crate) fn duplicates<'a>(&'a self, objects: impl Iterator<Item = &'a ObjectRef>) -> Vec<Duplicate> {
         let mut duplicates = Vec::new();
         for object in objects {
             let mut places = self.definitions.get(object).into_iter().flatten();
             let Some(first) = places.next().map(origin) else { continue };
-            duplicates.extend(places.map(|place| Duplicate {
+            duplicates.extend(places.filter(|(place, _)| !place.kept).map(|place| Duplicate {
                 object: object.clone(),
                 first: first.clone(),
                 other: origin(place),
@@ -146,8 +155,8 @@ impl Index {
     }
 }
 
-fn origin(((file, _), definition): (&Place, &Definition)) -> Origin {
-    Origin { file: file.to_path_buf(), line: definition.line }
+fn origin((place, definition): (&Place, &Definition)) -> Origin {
+    Origin { file: place.file.to_path_buf(), line: definition.line }
 }
 
 /// Are they equal in everything?
@@ -178,7 +187,7 @@ mod tests {
         let mut service = Service::default();
         service.metadata.name = Some(name.to_owned());
         service.metadata.labels = Some([("l".to_owned(), label.to_owned())].into());
-        Definition { line: 1, object: Object::Service(Arc::new(service)) }
+        Definition { line: 1, kept: false, object: Object::Service(Arc::new(service)) }
     }
 
     fn refs(definitions: &[Definition]) -> BTreeSet<ObjectRef> {
@@ -244,6 +253,16 @@ mod tests {
         let object = first[0].object.reference();
         assert_eq!(duplicates, [Duplicate { object, first: place("f"), other: place("g") }]);
         assert_eq!(replace(&mut index, "f", &first, vec![], at), ["set a other"]);
+    }
+
+    #[test]
+    fn a_definition_that_is_kept_gives_way_to_one_that_was_read() {
+        let (mut index, at) = (Index::default(), Instant::now());
+        let (kept, read) = ([Definition { kept: true, ..service("a", "kept") }], [service("a", "read")]);
+        assert_eq!(replace(&mut index, "f", &[], kept.to_vec(), at), ["set a kept"]);
+        assert_eq!(replace(&mut index, "g", &[], read.to_vec(), at), ["set a read"]);
+        assert!(index.duplicates(index.objects()).is_empty());
+        assert_eq!(replace(&mut index, "g", &read, vec![], at), ["set a kept"]);
     }
 
     #[test]
