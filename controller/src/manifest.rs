@@ -99,7 +99,7 @@ impl Manifest {
             Ok(Content::One(kind)) => self.read_object(node, kind),
             Ok(Content::List(kind)) => match node.items() {
                 Ok(items) => items.into_iter().for_each(|item| self.read(&item, kind)),
-                Err(problem) => self.broken.push(unreadable(problem, None, node)),
+                Err(problem) => self.broken.push(unreadable(&problem, None, node)),
             },
             Ok(Content::Other) => {}
             Err(problem) => self.broken.push(problem),
@@ -132,7 +132,7 @@ impl Manifest {
 }
 
 fn content(node: &Node<'_>, default: Option<Kind>) -> Result<Content, Problem> {
-    let header: Header = node.parse(&mut |_| {}).map_err(|problem| unreadable(problem, None, node))?;
+    let header: Header = node.parse(&mut |_| {}).map_err(|problem| unreadable(&problem, None, node))?;
     let (api_version, kind) = match (header.api_version, header.kind, default) {
         (Some(api_version), Some(kind), _) => (api_version, kind),
         (None, None, Some(kind)) => return Ok(Content::One(kind)),
@@ -175,7 +175,7 @@ where
     T: DeserializeOwned + Metadata<Ty = ObjectMeta>,
 {
     let parsed = node.parse(&mut |field| unknown.push(field));
-    let mut object: T = parsed.map_err(|problem| unreadable(problem, Some(T::KIND), node))?;
+    let mut object: T = parsed.map_err(|problem| unreadable(&problem, Some(T::KIND), node))?;
     let meta = object.metadata_mut();
     if meta.name.as_deref().unwrap_or_default().is_empty() {
         let message = format!("{} has no metadata.name; give it one", T::KIND);
@@ -189,7 +189,7 @@ where
 }
 
 /// A parser's problem as it is told: with the object's name, and without the value when that may be a Secret's.
-fn unreadable(problem: Problem, kind: Option<&str>, node: &Node<'_>) -> Problem {
+fn unreadable(problem: &Problem, kind: Option<&str>, node: &Node<'_>) -> Problem {
     let is_secret = kind.map_or_else(|| node.may_be_secret(), |kind| kind == Secret::KIND);
     let what = if is_secret {
         "cannot be read; check this line's syntax and type, which are not shown because they may be secret".to_owned()
@@ -198,14 +198,14 @@ fn unreadable(problem: Problem, kind: Option<&str>, node: &Node<'_>) -> Problem 
     };
     let message = match (kind, node.parse::<Named>(&mut |_| {})) {
         (Some(kind), Ok(Named { metadata: NamedMeta { name, namespace } })) => {
-            let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+            let namespace = namespace.filter(|text| !text.is_empty()).unwrap_or_else(|| "default".to_owned());
             let object = if kind == IngressClass::KIND { name } else { format!("{namespace}/{name}") };
             format!("{kind} {object} {what}")
         }
         (Some(kind), Err(_)) => format!("{kind} {what}"),
         (None, _) => what,
     };
-    Problem { message, ..problem }
+    Problem { line: problem.line, message }
 }
 
 /// What the API server does when it stores a Secret.
