@@ -48,11 +48,6 @@ fn main() {
             at(90),
             at(99)
         );
-        let (count, sum) = (
-            gateway.metric("ingora_update_live_seconds_count").await,
-            gateway.metric("ingora_update_live_seconds_sum").await,
-        );
-        println!("of which in the program: mean {:.2} ms over {count} updates", sum / count * 1000.0);
     });
 }
 
