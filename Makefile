@@ -11,6 +11,7 @@ setup: ## Install what the build needs and is missing (Debian and Ubuntu; elsewh
 	@scripts/setup.sh
 
 demo: setup ## A gateway with example services on 127.0.0.1:8080 and :8443; Ctrl-C ends
+	@cargo build --package ingora
 	@cargo run --quiet --package ingora -- demo
 
 test: setup ## All tests

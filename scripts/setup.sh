@@ -43,17 +43,26 @@ rust_is_recent() {
   [ -n "$version" ] && has cargo && [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n1)" = "$RUST" ]
 }
 
+# Into ~/.cargo, as https://rustup.rs does.
+install_rustup() {
+  local installer
+  installer=$(mktemp)
+  say "installing rustup into ~/.cargo"
+  curl --proto '=https' --tlsv1.2 -sSf --retry 2 -o "$installer" \
+    "https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init" &&
+    chmod +x "$installer" &&
+    "$installer" -y --no-modify-path --profile minimal --default-toolchain none >/dev/null </dev/null
+  local result=$?
+  rm -f "$installer"
+  return $result
+}
+
 install_rust() {
   if ! has rustup && has apt-get; then
     as_root apt-get update -qq </dev/null
     if apt-cache show rustup >/dev/null 2>&1; then install_packages rustup; fi
   fi
-  if ! has rustup; then
-    say "installing rustup from https://rustup.rs into ~/.cargo"
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-      sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >/dev/null ||
-      fail "rustup could not be installed; install Rust $RUST or later as https://rustup.rs says, then run this again"
-  fi
+  has rustup || install_rustup || fail "rustup could not be installed; install Rust $RUST or later as https://rustup.rs says, then run this again"
   say "installing the stable Rust toolchain"
   rustup toolchain install stable --profile minimal --component clippy --component rustfmt </dev/null
   rust_is_recent || rustup default stable </dev/null

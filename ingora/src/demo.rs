@@ -56,8 +56,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let mut stop = runtime.block_on(async { Stop::new() })?;
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
     let options = Options { classless_without_classes: true, ..Options::default() };
-    controller::spawn(Source::Folder(folder.path().to_owned()), options, updates)?;
+    // Listeners first: when a port is taken, nobody follows a folder that is about to go.
     let running = gateway::start(config(args), received)?;
+    controller::spawn(Source::Folder(folder.path().to_owned()), options, updates)?;
     await_ready(running.healthz)?;
     tour::print(&running, folder.path())?;
     runtime.block_on(stop.wait());

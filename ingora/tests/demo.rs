@@ -44,7 +44,7 @@ impl Demo {
 
     /// Ctrl-C.
     fn interrupt(&mut self) -> std::process::ExitStatus {
-        let kill = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        let kill = Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]).status().unwrap();
         assert!(kill.success());
         self.child.wait().unwrap()
     }

@@ -43,6 +43,9 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         headers.append(name, value);
     }
     let of_url = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err("two Host fields cannot be explained: the gateway answers 400; give one".to_owned());
+    }
     let named = headers.remove(header::HOST).map(|value| value.to_str().map(str::to_owned));
     let authority = match named {
         Some(value) => {
@@ -55,9 +58,15 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         tls,
         server_name: server_name(uri.host().unwrap_or_default()),
         authority,
-        target: uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
+        target: target(&uri),
         headers,
     })
+}
+
+/// Clients send `/` for an empty path (RFC 9112 section 3.2.1).
+fn target(uri: &http::Uri) -> String {
+    let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if target.starts_with('/') { target.to_owned() } else { format!("/{target}") }
 }
 
 fn parse_field(field: &str) -> Result<(HeaderName, HeaderValue), String> {
