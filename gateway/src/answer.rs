@@ -1,7 +1,7 @@
 //! Answers of the gateway itself.
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use pingora_core::Result;
+use pingora::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 

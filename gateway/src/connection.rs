@@ -11,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use http::HeaderValue;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
     ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID,
 };
@@ -106,7 +106,7 @@ impl Connection {
     pub(crate) fn new(transport: Transport, http2: bool, client: Client, send_timeout: Duration, held: Held) -> Self {
         let socket = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         // Known already; asking the kernel again would cost a system call.
-        let address = pingora_core::protocols::l4::socket::SocketAddr::Inet(client.address);
+        let address = pingora::protocols::l4::socket::SocketAddr::Inet(client.address);
         socket.peer_addr.get_or_init(|| Some(address));
         let ssl = client
             .tls

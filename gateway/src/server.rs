@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use features::Route;
-use pingora_core::apps::ServerApp;
+use pingora::apps::ServerApp;
 use table::Update;
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
@@ -215,7 +215,7 @@ async fn serve_admin(admin: Arc<Admin>, listener: TcpListener) {
             Ok((tcp, address)) => {
                 let Ok(permit) = admission.admit(address.ip()) else { continue };
                 let (admin, never) = (admin.clone(), never.clone());
-                let stream = pingora_core::protocols::l4::stream::Stream::from(tcp);
+                let stream = pingora::protocols::l4::stream::Stream::from(tcp);
                 tokio::spawn(async move {
                     // Whoever holds a connection for longer opens a new one.
                     drop(tokio::time::timeout(OPERATOR_PATIENCE, admin.process_new(Box::new(stream), &never)).await);

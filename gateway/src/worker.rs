@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use pingora_core::server::configuration::ServerConf;
+use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;

@@ -1,7 +1,7 @@
 //! What the client gets: the endpoint's answer, or the gateway's own when there is none.
 use http::Version;
 use http::header::TRANSFER_ENCODING;
-use pingora_core::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 

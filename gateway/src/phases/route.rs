@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use features::Route;
-use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
+use pingora::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_http::RequestHeader;
 use table::{Found, RequestHost, RequestPath, Rule, Table};
 

@@ -1,7 +1,7 @@
 //! Requests to change the protocol (RFC 9110 section 7.8), made safe to pass on.
 use http::header::{CONNECTION, HeaderName, PROXY_AUTHORIZATION, TE, TRAILER, UPGRADE};
 use http::{HeaderMap, Version};
-use pingora_core::Result;
+use pingora::Result;
 use pingora_http::RequestHeader;
 
 /// Makes an Upgrade request minimal, or an ordinary request of what must not be one.

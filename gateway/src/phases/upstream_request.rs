@@ -3,7 +3,7 @@
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
 use http::header::{COOKIE, HOST};
 use http::{HeaderName, HeaderValue};
-use pingora_core::Result;
+use pingora::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::{Backend, BackendView, Extensions, HealthRegistry};
 use table::{Endpoints, Readiness};
@@ -80,7 +80,7 @@ struct Discovery(Arc<Members>);
 
 #[async_trait]
 impl ServiceDiscovery for Discovery {
-    async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let backend =
             |address: &SocketAddr| Backend { addr: PingoraAddress::Inet(*address), weight: 1, ext: Extensions::new() };
         Ok((self.0.0.load().iter().map(backend).collect(), HashMap::new()))

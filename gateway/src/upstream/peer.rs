@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use features::{Protocol, Upstream};
-use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 
 /// How long an idle connection to an endpoint is kept (ingress-nginx's `upstream-keepalive-timeout`).
 const IDLE: Duration = Duration::from_secs(60);
