@@ -43,26 +43,31 @@ rust_is_recent() {
   [ -n "$version" ] && has cargo && [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n1)" = "$RUST" ]
 }
 
+can_be_root() { [ "$(id -u)" = 0 ] || has sudo; }
+
+debian_has_rustup() {
+  has apt-get && can_be_root && as_root apt-get update -qq </dev/null && apt-cache show rustup >/dev/null 2>&1
+}
+
 # Into ~/.cargo, as https://rustup.rs does.
 install_rustup() {
-  local installer
-  installer=$(mktemp)
+  local folder result=0
+  folder=$(mktemp -d)
   say "installing rustup into ~/.cargo"
-  curl --proto '=https' --tlsv1.2 -sSf --retry 2 -o "$installer" \
+  # The program goes by its own name: under another it is a proxy for cargo and the like.
+  curl --proto '=https' --tlsv1.2 -sSf --retry 2 -o "$folder/rustup-init" \
     "https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init" &&
-    chmod +x "$installer" &&
-    "$installer" -y --no-modify-path --profile minimal --default-toolchain none >/dev/null </dev/null
-  local result=$?
-  rm -f "$installer"
+    chmod +x "$folder/rustup-init" &&
+    "$folder/rustup-init" -y --no-modify-path --profile minimal --default-toolchain none >/dev/null </dev/null ||
+    result=1
+  rm -rf "$folder"
   return $result
 }
 
 install_rust() {
-  if ! has rustup && has apt-get; then
-    as_root apt-get update -qq </dev/null
-    if apt-cache show rustup >/dev/null 2>&1; then install_packages rustup; fi
-  fi
-  has rustup || install_rustup || fail "rustup could not be installed; install Rust $RUST or later as https://rustup.rs says, then run this again"
+  if ! has rustup && debian_has_rustup; then install_packages rustup; fi
+  has rustup || install_rustup ||
+    fail "rustup could not be installed; install Rust $RUST or later as https://rustup.rs says, then run this again"
   say "installing the stable Rust toolchain"
   rustup toolchain install stable --profile minimal --component clippy --component rustfmt </dev/null
   rust_is_recent || rustup default stable </dev/null
