@@ -38,6 +38,9 @@ fn as_sent(asked: &Asked) -> RequestView {
 }
 
 fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
+    if !asked.one_host {
+        return answered(400, "the request has more than one Host field");
+    }
     let Ok(host) = RequestHost::parse(asked.authority.as_bytes()) else {
         return answered(400, "the host is not a DNS name or address with an optional port");
     };

@@ -10,6 +10,8 @@ pub(super) struct Asked {
     pub(super) server_name: String,
     /// The Host field.
     pub(super) authority: String,
+    /// Whether there is no second Host field.
+    pub(super) one_host: bool,
     /// Path and query, raw.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
@@ -43,9 +45,7 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         headers.append(name, value);
     }
     let of_url = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
-    if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err("two Host fields cannot be explained: the gateway answers 400; give one".to_owned());
-    }
+    let one_host = headers.get_all(header::HOST).iter().nth(1).is_none();
     let named = headers.remove(header::HOST).map(|value| value.to_str().map(str::to_owned));
     let authority = match named {
         Some(value) => {
@@ -58,13 +58,14 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         tls,
         server_name: server_name(uri.host().unwrap_or_default()),
         authority,
+        one_host,
         target: target(&uri),
         headers,
     })
 }
 
 /// Clients send `/` for an empty path (RFC 9112 section 3.2.1).
-fn target(uri: &http::Uri) -> String {
+fn target(uri: &Uri) -> String {
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     if target.starts_with('/') { target.to_owned() } else { format!("/{target}") }
 }
@@ -90,6 +91,13 @@ mod tests {
         let asked = parse("https://edge.com:8443/a?b=c", "GET", &["host: Shop.com".to_owned()]).unwrap();
         assert_eq!((asked.authority.as_str(), asked.server_name.as_str()), ("Shop.com", "edge.com"));
         assert_eq!((asked.target.as_str(), asked.raw_path()), ("/a?b=c", "/a"));
+    }
+
+    #[test]
+    fn an_empty_path_is_sent_as_a_slash() {
+        for (url, target) in [("http://a", "/"), ("http://a?x", "/?x"), ("http://a/?x", "/?x")] {
+            assert_eq!(parse(url, "GET", &[]).unwrap().target, target, "{url}");
+        }
     }
 
     #[test]
