@@ -1,4 +1,5 @@
 //! The command line: which commands there are, and how they end.
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use crate::explain::{self, ExplainArgs};
 use crate::failure::Failure;
 use crate::lint::{self, LintArgs};
 use crate::run::{self, RunArgs};
+use crate::variables;
 
 /// An ingress gateway for Kubernetes that never reloads.
 #[derive(Debug, Parser)]
@@ -78,7 +80,9 @@ const LINT_USAGE: u8 = 64;
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let command_line = variables::without_beaten(command(), &words);
+    let cli = match command_line.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

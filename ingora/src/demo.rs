@@ -17,7 +17,7 @@ use translate::Options;
 use crate::failure::Failure;
 use crate::logging::LogArgs;
 use crate::run::{CHANNEL, processors};
-use crate::value::port;
+use crate::value::{distinct_ports, port};
 
 /// Flags of `ingora demo`.
 #[derive(Args, Debug)]
@@ -47,6 +47,7 @@ const START: Duration = Duration::from_secs(20);
 
 /// Starts pods, manifests and gateway; ends with Ctrl-C.
 pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
+    distinct_ports([("--port", args.port), ("--tls-port", args.tls_port), ("--healthz-port", args.healthz_port)])?;
     args.log.start("warn")?;
     let runtime = runtime()?;
     let pods = runtime.block_on(echo::start(folder::SERVICES))?;

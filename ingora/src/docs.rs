@@ -105,7 +105,8 @@ fn configuration(cli: &Command) -> Document {
     Document {
         title: "Configuration",
         opening: "The flags of `ingora run`. Each can also be set in the environment: `--http-port` is \
-                  `INGORA_HTTP_PORT`; a flag beats\nits variable.\n"
+                  `INGORA_HTTP_PORT`; a flag beats\nits variable, and those of \
+                  flags that it excludes.\n"
             .to_owned(),
         columns: ["Flag", "What it does", "Default", "Value"],
         entries: flags.filter(|arg| arg.get_help_heading().is_some()).map(flag).collect(),

@@ -10,6 +10,7 @@ mod logging;
 mod options;
 mod run;
 mod value;
+mod variables;
 
 use std::process::ExitCode;
 

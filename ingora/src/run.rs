@@ -9,7 +9,7 @@ use gateway::{Config, Limits, Timeouts};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
 use crate::options::{ClassArgs, SourceArgs};
-use crate::value::{Span, count, port};
+use crate::value::{Span, count, distinct_ports, port};
 
 /// Updates that may wait between the planes; the control plane coalesces while the channel is full.
 pub(crate) const CHANNEL: usize = 16;
@@ -58,6 +58,13 @@ struct ListenerArgs {
     threads: Option<usize>,
 }
 
+impl ListenerArgs {
+    fn check(&self) -> Result<(), Failure> {
+        let Self { http_port, https_port, healthz_port, .. } = *self;
+        distinct_ports([("--http-port", http_port), ("--https-port", https_port), ("--healthz-port", healthz_port)])
+    }
+}
+
 /// Limits on what a stranger can send and hold: [`Limits`].
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
@@ -66,7 +73,7 @@ struct LimitArgs {
     #[arg(long, env = "INGORA_MAX_CONNECTIONS", value_name = "NUMBER", value_parser = count::<usize>, default_value_t = Limits::default().connections)]
     max_connections: usize,
 
-    /// Open client connections from one address
+    /// Open client connections from one address, or from one /64 network with IPv6
     #[arg(long, env = "INGORA_MAX_CONNECTIONS_PER_SOURCE", value_name = "NUMBER", value_parser = count::<usize>,
           default_value_t = Limits::default().connections_per_source)]
     max_connections_per_source: usize,
@@ -80,7 +87,7 @@ struct LimitArgs {
           default_value_t = Limits::default().head_fields)]
     max_request_fields: usize,
 
-    /// Requests before a connection is closed
+    /// Requests before a connection is closed (HTTP/1)
     #[arg(long, env = "INGORA_MAX_REQUESTS_PER_CONNECTION", value_name = "NUMBER", value_parser = count::<u32>,
           default_value_t = Limits::default().requests_per_connection)]
     max_requests_per_connection: u32,
@@ -116,7 +123,7 @@ struct TimeoutArgs {
     #[arg(long, env = "INGORA_KEEP_ALIVE", value_name = "TIME", default_value_t = Span(Timeouts::default().keep_alive))]
     keep_alive: Span,
 
-    /// Between two reads of a request body
+    /// Between two reads of a request body (HTTP/1)
     #[arg(long, env = "INGORA_CLIENT_BODY_TIMEOUT", value_name = "TIME", default_value_t = Span(Timeouts::default().body))]
     client_body_timeout: Span,
 
@@ -159,6 +166,7 @@ struct AccessLogArgs {
 
 /// Joins the planes and serves.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    args.listeners.check()?;
     args.log.start("info")?;
     let source = args.source.source();
     let options = args.classes.options(&source);

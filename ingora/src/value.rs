@@ -3,6 +3,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::failure::Failure;
+
 /// A duration as flags take it: `10`, `10s`, `500ms`, `1m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -44,6 +46,17 @@ pub(crate) fn count<T: FromStr + PartialOrd + Default>(text: &str) -> Result<T, 
 /// A port; 0 takes any free one.
 pub(crate) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "write a port number from 0 to 65535".to_owned())
+}
+
+/// Listeners may share a port, and the kernel would spread connections over them: refuses that, with the flags' names.
+pub(crate) fn distinct_ports(ports: [(&str, u16); 3]) -> Result<(), Failure> {
+    let [http, https, healthz] = ports;
+    for ((flag, port), (other, other_port)) in [(http, https), (http, healthz), (https, healthz)] {
+        if port == other_port && port != 0 {
+            return Err(Failure::usage(format!("{flag} and {other} are both {port}; give each a port of its own")));
+        }
+    }
+    Ok(())
 }
 
 /// `NAMESPACE/NAME` of an object.
@@ -96,6 +109,16 @@ mod tests {
         assert_eq!(count::<u32>("7"), Ok(7));
         for text in ["0", "-1", "x", "4294967296"] {
             assert!(count::<u32>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_free_ports_may_be_equal() {
+        assert!(distinct_ports([("--a", 0), ("--b", 0), ("--c", 80)]).is_ok());
+        for ports in [[80, 80, 1], [80, 1, 80], [1, 80, 80]] {
+            let [a, b, c] = ports;
+            let error = distinct_ports([("--a", a), ("--b", b), ("--c", c)]).unwrap_err();
+            assert!(error.message.contains("are both 80; "), "{}", error.message);
         }
     }
 

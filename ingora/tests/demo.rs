@@ -105,6 +105,20 @@ fn the_demo_serves_follows_edits_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_taken_port_is_all_that_is_told() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_ingora"))
+        .args(["demo", "--port", &port, "--tls-port", "0", "--healthz-port", "0"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.starts_with(&format!("error: cannot listen on 127.0.0.1:{port}")), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
 fn every_metric_is_documented() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
     let demo = Demo::start();

@@ -9,7 +9,9 @@ use std::process::Command;
 
 /// Runs one line and writes down everything that it does.
 fn transcribe(line: &str) -> String {
-    let words = split(line);
+    let mut words = split(line);
+    let variables: Vec<String> =
+        words.drain(..words.iter().take_while(|word| word.starts_with("INGORA_")).count()).collect();
     assert_eq!(words[0], "ingora", "a transcript runs ingora only: {line}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingora"));
     command.args(&words[1..]).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -17,6 +19,7 @@ fn transcribe(line: &str) -> String {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("INGORA_")) {
         command.env_remove(name);
     }
+    command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
     command.env_remove("COLUMNS").env_remove("RUST_LOG").env_remove("KUBECONFIG");
     let output = command.output().unwrap();
     let mut text = format!("$ {line}\n{}", String::from_utf8(output.stdout).unwrap());
