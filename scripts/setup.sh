@@ -4,7 +4,7 @@ set -euo pipefail
 
 # The workspace's rust-version.
 readonly RUST=1.91
-export PATH="$HOME/.cargo/bin:$PATH"
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
