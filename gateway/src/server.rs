@@ -78,7 +78,6 @@ impl Running {
 /// When a listener cannot be opened.
 pub fn start(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<Running, Error> {
     let threads = config.threads.max(1);
-    check_ports(&config)?;
     let (http, http_address) = listen(&config, config.http_port, threads, "--http-port")?;
     let (https, https_address) = listen(&config, config.https_port, threads, "--https-port")?;
     let (mut healthz, healthz_address) = listen(&config, config.healthz_port, 1, "--healthz-port")?;
@@ -249,19 +248,6 @@ fn proxy(
         timeouts: config.timeouts,
         draining,
     })
-}
-
-/// Listeners may share a port, and then the kernel would spread connections over both.
-fn check_ports(config: &Config) -> Result<(), Error> {
-    let mut ports = [config.http_port, config.https_port, config.healthz_port];
-    ports.sort_unstable();
-    match ports.windows(2).find(|pair| matches!(pair, [one, other] if one == other && *one != 0)) {
-        Some(pair) => Err(Error(format!(
-            "port {} is used twice; give --http-port, --https-port and --healthz-port a port each",
-            pair.first().copied().unwrap_or_default()
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// One socket per worker on the same port, among which the kernel spreads connections (SO_REUSEPORT).
