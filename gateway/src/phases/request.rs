@@ -3,7 +3,7 @@ use features::{Backend, Request, Route, Verdict};
 use http::HeaderValue;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use table::Rule;
+use table::{Generation, Rule};
 
 use super::route;
 use crate::connection::Client;
@@ -41,7 +41,8 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
         return Decision::answer(431, "too_many_fields");
     }
     context.request_id = Some(request_id(head));
-    let routed = match route::route(&proxy.live.table(), head) {
+    let table = proxy.live.table();
+    let routed = match route::route(&table, head) {
         Ok(routed) => routed,
         Err(bad) => {
             proxy.metrics.connections.bad_request(bad);
@@ -50,6 +51,8 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
     };
     context.rule = routed.rule;
     match &context.rule {
+        // Before the first table nothing is known, not even that there is no rule.
+        None if table.generation == Generation::default() => Decision::answer(503, "no_table"),
         None => Decision::answer(404, "no_rule"),
         Some(rule) => serve(proxy, rule, session, routed.host.as_str()),
     }

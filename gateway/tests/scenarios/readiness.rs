@@ -10,7 +10,7 @@ async fn the_gateway_lives_before_it_is_ready() {
     let rig = Rig::deaf(config()).await;
     assert_eq!(rig.admin("/healthz").await.0, 200);
     assert_eq!(rig.admin("/readyz").await.0, 503);
-    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 404);
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 503);
 }
 
 #[tokio::test]
