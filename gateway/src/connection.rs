@@ -133,7 +133,7 @@ impl Connection {
         self.http2
     }
 
-    /// Turns a plain-text connection whose first bytes were the HTTP/2 preface into an HTTP/2 one.
+    /// A connection whose first bytes were the HTTP/2 preface: from now on HTTP/2, and the preface is read again.
     pub(crate) fn into_http2(mut self, replay: BytesMut) -> Self {
         self.replay = replay;
         self.http2 = true;
