@@ -167,12 +167,14 @@ pub(crate) fn same(a: &Object, b: &Object) -> bool {
         (Object::Service(a), Object::Service(b)) => a == b,
         (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a == b,
         (Object::Secret(a), Object::Secret(b)) => a == b,
+        (Object::ConfigMap(a), Object::ConfigMap(b)) => a == b,
         (
             Object::Ingress(_)
             | Object::IngressClass(_)
             | Object::Service(_)
             | Object::EndpointSlice(_)
-            | Object::Secret(_),
+            | Object::Secret(_)
+            | Object::ConfigMap(_),
             _,
         ) => false,
     }

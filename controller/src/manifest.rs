@@ -84,12 +84,13 @@ enum Content {
 }
 
 /// The kinds that are read, with their API group and version.
-const KINDS: [(Kind, &str, &str); 5] = [
+const KINDS: [(Kind, &str, &str); 6] = [
     (Kind::Ingress, "Ingress", "networking.k8s.io/v1"),
     (Kind::IngressClass, "IngressClass", "networking.k8s.io/v1"),
     (Kind::Service, "Service", "v1"),
     (Kind::EndpointSlice, "EndpointSlice", "discovery.k8s.io/v1"),
     (Kind::Secret, "Secret", "v1"),
+    (Kind::ConfigMap, "ConfigMap", "v1"),
 ];
 
 impl Manifest {
@@ -113,6 +114,7 @@ impl Manifest {
             Kind::IngressClass => object(node, &mut unknown, Object::IngressClass),
             Kind::Service => object(node, &mut unknown, Object::Service),
             Kind::EndpointSlice => object(node, &mut unknown, Object::EndpointSlice),
+            Kind::ConfigMap => object(node, &mut unknown, Object::ConfigMap),
             Kind::Secret => object(node, &mut unknown, |secret| Object::Secret(with_string_data(secret))),
         };
         match object {
@@ -166,7 +168,7 @@ fn is_former_group(kind: Kind, api_version: &str) -> bool {
         Kind::Ingress => matches!(group, "networking.k8s.io" | "extensions"),
         Kind::IngressClass => group == "networking.k8s.io",
         Kind::EndpointSlice => group == "discovery.k8s.io",
-        Kind::Service | Kind::Secret => group.is_empty(),
+        Kind::Service | Kind::Secret | Kind::ConfigMap => group.is_empty(),
     }
 }
 
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_item_by_item() {
-        let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n- apiVersion: v1\n  kind: Service\n  metadata: 7\n- apiVersion: v1\n  kind: ConfigMap\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: c, namespace: d}\n";
+        let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n- apiVersion: v1\n  kind: Service\n  metadata: 7\n- apiVersion: v1\n  kind: Endpoints\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: c, namespace: d}\n";
         let manifest = yaml(text);
         assert_eq!(names(&manifest), ["4 Service default/a", "13 Secret d/c"]);
         assert_eq!(manifest.broken.len(), 1);

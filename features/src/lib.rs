@@ -4,16 +4,22 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod annotation;
+mod objects;
+mod pattern;
 mod protection;
 mod request;
 mod route;
+mod template;
 mod upstream;
 
-use annotation::{Problem, Reader, Row};
+use annotation::{Config, Described, OnError, Problem, Reader};
 
-pub use request::{Request, Verdict};
+pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
+pub use pattern::Pattern;
+pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
 pub use route::{Backend, Labels, Protocol, Route, Upstream};
 pub use table::Resolved;
+pub use template::{Template, Variable};
 
 /// What features may know about the rule they are configured for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,14 +28,29 @@ pub struct RuleFacts {
     pub host_has_tls: bool,
 }
 
-/// One feature: configuration, annotation keys and behaviour.
+/// Keys of any type.
+pub type Keys = &'static [&'static dyn Described];
+
+/// One feature: configuration, keys and behaviour.
 pub trait Feature: Sized {
     /// Its annotation keys.
-    const KEYS: &'static [Row];
+    const KEYS: Keys;
+    /// Its keys in the controller's ConfigMap.
+    const CONFIG: Keys = &[];
+
     /// Reads its configuration; `None` when the rule does not have the feature.
     fn read(reader: &mut Reader<'_>, facts: &RuleFacts) -> Option<Self>;
-    /// Acts on a request.
-    fn on_request(&self, request: &Request<'_>) -> Verdict;
+
+    /// Acts on a request before an endpoint is chosen.
+    fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
+        let _ = (request, edits);
+        Verdict::Continue
+    }
+
+    /// Acts on the head of the answer, the endpoint's or the gateway's own.
+    fn on_response(&self, request: &Request<'_>, edits: &Edits, head: &mut dyn Head) {
+        let _ = (request, edits, head);
+    }
 }
 
 macro_rules! features {
@@ -47,13 +68,21 @@ macro_rules! features {
                 .into_iter().flatten().collect()
         }
 
-        const FEATURES: &[(&str, &[Row])] = &[$((stringify!($module), <$module::$variant as Feature>::KEYS)),*];
+        const FEATURES: &[(&str, Keys, Keys)] = &[$((
+            stringify!($module),
+            <$module::$variant as Feature>::KEYS,
+            <$module::$variant as Feature>::CONFIG,
+        )),*];
 
         impl Configured {
             /// Acts on a request.
-            #[must_use]
-            pub fn on_request(&self, request: &Request<'_>) -> Verdict {
-                match self { $(Self::$variant(feature) => feature.on_request(request)),* }
+            pub fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
+                match self { $(Self::$variant(feature) => feature.on_request(request, edits)),* }
+            }
+
+            /// Acts on the head of the answer.
+            pub fn on_response(&self, request: &Request<'_>, edits: &Edits, head: &mut dyn Head) {
+                match self { $(Self::$variant(feature) => feature.on_response(request, edits, head)),* }
             }
 
             /// The feature's name.
@@ -80,25 +109,44 @@ pub struct Settings {
     pub problems: Vec<Problem>,
 }
 
-/// Reads the annotations of an Ingress for one of its rules. Names have lost their prefix; `protocol` is what the Service
-/// port asks for.
+/// What the settings of a rule are read from.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The controller's ConfigMap.
+    pub config: &'a Config,
+    /// What annotations may refer to.
+    pub objects: &'a dyn Objects,
+    /// What is known of the rule.
+    pub facts: RuleFacts,
+    /// What the Service port asks for.
+    pub protocol: Protocol,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("facts", &self.facts).field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
+/// Reads the annotations of an Ingress for one of its rules. Names have lost their prefix.
 #[must_use]
-pub fn read<'a>(
-    annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
-    facts: &RuleFacts,
-    protocol: Protocol,
-) -> Settings {
-    let mut reader = Reader::new(annotations);
+pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input: &Input<'a>) -> Settings {
+    let mut reader = Reader::new(annotations, input.config, input.objects);
     protection::read(&mut reader);
-    let upstream = upstream::read(&mut reader, protocol);
-    let plan = read_plan(&mut reader, facts);
+    let upstream = upstream::read(&mut reader, input.protocol);
+    let plan = read_plan(&mut reader, &input.facts);
     Settings { upstream, plan, problems: reader.finish() }
 }
 
 /// Runs a plan until a feature answers. `seen` learns each step: serving drops it, explaining prints it.
-pub fn run(plan: &[Configured], request: &Request<'_>, mut seen: impl FnMut(&'static str, &Verdict)) -> Verdict {
+pub fn run(
+    plan: &[Configured],
+    request: &Request<'_>,
+    edits: &mut Edits,
+    mut seen: impl FnMut(&'static str, &Verdict),
+) -> Verdict {
     for feature in plan {
-        let verdict = feature.on_request(request);
+        let verdict = feature.on_request(request, edits);
         seen(feature.name(), &verdict);
         if verdict != Verdict::Continue {
             return verdict;
@@ -107,12 +155,41 @@ pub fn run(plan: &[Configured], request: &Request<'_>, mut seen: impl FnMut(&'st
     Verdict::Continue
 }
 
+/// Lets a plan act on the head of the answer, in the same order.
+pub fn respond(plan: &[Configured], request: &Request<'_>, edits: &Edits, head: &mut dyn Head) {
+    for (name, value) in &edits.response_fields {
+        head.append(name.clone(), value.clone());
+    }
+    for feature in plan {
+        feature.on_response(request, edits, head);
+    }
+}
+
 /// Every annotation key with the module it belongs to: what the documentation is printed from.
-pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static Row)> {
-    FEATURES
-        .iter()
-        .chain(&[("upstream", upstream::KEYS)])
-        .flat_map(|(module, rows)| rows.iter().map(|row| (*module, row)))
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
+    let features = FEATURES.iter().map(|(module, keys, _)| (*module, *keys));
+    features.chain([("upstream", upstream::KEYS)]).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+}
+
+/// Every key of the controller's ConfigMap with the module it belongs to. A key may stand in several modules.
+pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
+    let features = FEATURES.iter().map(|(module, _, keys)| (*module, *keys));
+    let more = [("upstream", upstream::CONFIG), ("objects", objects::CONFIG)];
+    features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+}
+
+/// What is wrong with the controller's ConfigMap. A bad value keeps its default and never blocks the others.
+#[must_use]
+pub fn check_config(config: &Config) -> Vec<Problem> {
+    let problem = |(name, value): (&str, &str)| {
+        let known = config_catalogue().map(|(_, key)| key).find(|key| key.row().name == name);
+        let message = match known {
+            None => "is not known to this version and has no effect".to_owned(),
+            Some(key) => format!("the value {}; the default ({}) is used", key.check(value).err()?, key.row().default),
+        };
+        Some(Problem { name: name.to_owned(), message, effect: OnError::Default })
+    };
+    config.iter().filter_map(problem).collect()
 }
 
 /// Annotations that close a rule because this version does not support the protection they ask for.
@@ -126,31 +203,46 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    fn settings(annotations: &[(&'static str, &'static str)]) -> Settings {
+        let input = Input {
+            config: &Config::default(),
+            objects: &NoObjects,
+            facts: RuleFacts::default(),
+            protocol: Protocol::Http,
+        };
+        read(annotations.iter().copied(), &input)
+    }
+
     #[test]
     fn the_catalogue_is_sound() {
         let mut names: BTreeSet<_> = closing_annotations().iter().copied().collect();
-        for (module, row) in catalogue() {
+        for (module, key) in catalogue() {
+            let row = key.row();
             assert!(names.insert(row.name), "{} stands twice", row.name);
             assert!(row.sentence.ends_with('.'), "{module}: {}", row.name);
-            let settings = read([(row.name, row.example)], &RuleFacts::default(), Protocol::Http);
-            assert_eq!(settings.problems, [], "the example of {} parses", row.name);
+            assert_eq!(key.check(row.example), Ok(()), "the example of {} parses", row.name);
+        }
+        for (module, key) in config_catalogue() {
+            let row = key.row();
+            assert!(row.sentence.ends_with('.'), "{module}: {}", row.name);
+            assert_eq!(key.check(row.example), Ok(()), "the example of {} parses", row.name);
         }
     }
 
     #[test]
     fn serving_and_explaining_share_the_code() {
-        let settings = read([("force-ssl-redirect", "true")], &RuleFacts::default(), Protocol::Http);
-        let request = Request {
-            method: &http::Method::GET,
-            tls: false,
-            authority: "a.com",
-            host: "a.com",
-            path: "/",
-            target: "/",
-            headers: &http::HeaderMap::new(),
-        };
+        let settings = settings(&[("force-ssl-redirect", "true")]);
+        let (headers, labels) = (http::HeaderMap::new(), Labels::default());
+        let request = request::tests::plain(&headers, &labels);
         let mut steps = Vec::new();
-        let verdict = run(&settings.plan, &request, |name, verdict| steps.push((name, verdict.clone())));
+        let verdict =
+            run(&settings.plan, &request, &mut Edits::default(), |name, verdict| steps.push((name, verdict.clone())));
         assert_eq!(steps, [("tls_redirect", verdict)]);
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_config_map_is_told() {
+        let config = Config::new([("no-such-key".to_owned(), "1".to_owned())]);
+        assert_eq!(check_config(&config)[0].name, "no-such-key");
     }
 }

@@ -31,11 +31,14 @@ pub(crate) fn read(reader: &mut Reader<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NoObjects;
+    use crate::annotation::{Config, OnError};
 
     #[test]
     fn a_protective_annotation_closes() {
-        let mut reader = Reader::new([("auth-url", "http://auth")]);
+        let config = Config::default();
+        let mut reader = Reader::new([("auth-url", "http://auth")], &config, &NoObjects);
         read(&mut reader);
-        assert!(reader.finish().iter().any(|problem| problem.closes));
+        assert!(reader.finish().iter().any(|problem| problem.effect == OnError::Close));
     }
 }

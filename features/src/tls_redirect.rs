@@ -1,6 +1,6 @@
 //! Sends plain-text requests to HTTPS.
-use crate::annotation::{Key, Reader, Row, boolean};
-use crate::{Feature, Request, RuleFacts, Verdict};
+use crate::annotation::{Key, OnError, Reader, Row, Support, boolean};
+use crate::{Edits, Feature, Keys, Request, RuleFacts, Verdict};
 
 const REDIRECT: Key<bool> = Key {
     row: Row {
@@ -8,8 +8,10 @@ const REDIRECT: Key<bool> = Key {
         sentence: "Redirects HTTP to HTTPS when the host has a certificate entry.",
         default: "true",
         example: "false",
+        support: Support::Honoured,
     },
     parse: boolean,
+    on_error: OnError::Default,
 };
 
 const FORCE: Key<bool> = Key {
@@ -18,8 +20,10 @@ const FORCE: Key<bool> = Key {
         sentence: "Redirects HTTP to HTTPS even when the host has no certificate entry.",
         default: "false",
         example: "true",
+        support: Support::Honoured,
     },
     parse: boolean,
+    on_error: OnError::Default,
 };
 
 /// Present when the rule redirects.
@@ -27,7 +31,7 @@ const FORCE: Key<bool> = Key {
 pub struct TlsRedirect;
 
 impl Feature for TlsRedirect {
-    const KEYS: &'static [Row] = &[REDIRECT.row, FORCE.row];
+    const KEYS: Keys = &[&REDIRECT, &FORCE];
 
     fn read(reader: &mut Reader<'_>, facts: &RuleFacts) -> Option<Self> {
         let redirect = reader.take(&REDIRECT).unwrap_or(true) && facts.host_has_tls;
@@ -36,34 +40,32 @@ impl Feature for TlsRedirect {
     }
 
     /// 308 keeps the method, as ingress-nginx's `http-redirect-code` does by default.
-    fn on_request(&self, request: &Request<'_>) -> Verdict {
+    fn on_request(&self, request: &Request<'_>, _: &mut Edits) -> Verdict {
         if request.tls {
             return Verdict::Continue;
         }
         // ingress-nginx cuts one final slash of the whole target, even of the root.
         let target = request.target.strip_suffix('/').unwrap_or(request.target);
-        Verdict::Redirect { status: 308, location: format!("https://{}{target}", request.host) }
+        Verdict::redirect(308, &format!("https://{}{target}", request.host))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::annotation::Config;
+    use crate::{Labels, NoObjects};
 
     fn read(annotations: &[(&'static str, &'static str)], host_has_tls: bool) -> Option<TlsRedirect> {
-        TlsRedirect::read(&mut Reader::new(annotations.iter().copied()), &RuleFacts { host_has_tls })
+        let config = Config::default();
+        let mut reader = Reader::new(annotations.iter().copied(), &config, &NoObjects);
+        TlsRedirect::read(&mut reader, &RuleFacts { host_has_tls })
     }
 
     fn location(target: &str, tls: bool) -> Verdict {
-        TlsRedirect.on_request(&Request {
-            method: &http::Method::GET,
-            tls,
-            authority: "foo.com:80",
-            host: "foo.com",
-            path: "/",
-            target,
-            headers: &http::HeaderMap::new(),
-        })
+        let (headers, labels) = (http::HeaderMap::new(), Labels::default());
+        let request = Request { tls, target, ..crate::request::tests::plain(&headers, &labels) };
+        TlsRedirect.on_request(&request, &mut Edits::default())
     }
 
     #[test]
@@ -82,7 +84,7 @@ mod tests {
     #[test]
     fn the_location_has_no_port_and_loses_one_final_slash() {
         for (target, want) in [("/", "https://foo.com"), ("/a?b=c", "https://foo.com/a?b=c"), ("/x/?q=/", "https://foo.com/x/?q=")] {
-            assert_eq!(location(target, false), Verdict::Redirect { status: 308, location: want.to_owned() });
+            assert_eq!(location(target, false), Verdict::redirect(308, want));
         }
     }
 

@@ -1,7 +1,8 @@
 //! How to talk to endpoints: protocol and timeouts.
 use std::time::Duration;
 
-use crate::annotation::{Key, Reader, Row, seconds};
+use crate::Keys;
+use crate::annotation::{Key, OnError, Reader, Row, Support, seconds};
 use crate::route::{Protocol, Upstream};
 
 const PROTOCOL: Key<Protocol> = Key {
@@ -10,6 +11,7 @@ const PROTOCOL: Key<Protocol> = Key {
         sentence: "Protocol towards the endpoints: HTTP, HTTPS, GRPC (HTTP/2 without TLS) or GRPCS, in any case.",
         default: "the appProtocol of the Service port, else HTTP",
         example: "GRPC",
+        support: Support::Honoured,
     },
     parse: |text| match text.to_ascii_uppercase().as_str() {
         "HTTP" => Ok(Protocol::Http),
@@ -18,6 +20,7 @@ const PROTOCOL: Key<Protocol> = Key {
         "GRPCS" => Ok(Protocol::H2),
         _ => Err("is none of HTTP, HTTPS, GRPC and GRPCS".to_owned()),
     },
+    on_error: OnError::Default,
 };
 
 const CONNECT: Key<Duration> = Key {
@@ -26,8 +29,10 @@ const CONNECT: Key<Duration> = Key {
         sentence: "Seconds to wait for a connection to an endpoint.",
         default: "5",
         example: "2",
+        support: Support::Honoured,
     },
     parse: seconds,
+    on_error: OnError::Default,
 };
 
 const READ: Key<Duration> = Key {
@@ -36,8 +41,10 @@ const READ: Key<Duration> = Key {
         sentence: "Seconds to wait between two reads from an endpoint.",
         default: "60",
         example: "3600",
+        support: Support::Honoured,
     },
     parse: seconds,
+    on_error: OnError::Default,
 };
 
 const SEND: Key<Duration> = Key {
@@ -46,12 +53,17 @@ const SEND: Key<Duration> = Key {
         sentence: "Seconds to wait between two writes to an endpoint.",
         default: "60",
         example: "120",
+        support: Support::Honoured,
     },
     parse: seconds,
+    on_error: OnError::Default,
 };
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: &[Row] = &[PROTOCOL.row, CONNECT.row, READ.row, SEND.row];
+pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND];
+
+/// The keys of the ConfigMap that [`read`] takes.
+pub(crate) const CONFIG: Keys = &[];
 
 /// Reads the settings; `protocol` is what the Service port asks for.
 pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
@@ -67,16 +79,22 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NoObjects;
+    use crate::annotation::Config;
 
     #[test]
     fn the_annotation_beats_the_service_port() {
-        assert_eq!(read(&mut Reader::new([("backend-protocol", "https")]), Protocol::H2c).protocol, Protocol::Https);
-        assert_eq!(read(&mut Reader::new([]), Protocol::H2c).protocol, Protocol::H2c);
+        let config = Config::default();
+        let mut reader = Reader::new([("backend-protocol", "https")], &config, &NoObjects);
+        assert_eq!(read(&mut reader, Protocol::H2c).protocol, Protocol::Https);
+        assert_eq!(read(&mut Reader::new([], &config, &NoObjects), Protocol::H2c).protocol, Protocol::H2c);
     }
 
     #[test]
     fn a_timeout_with_a_unit_keeps_the_default() {
-        let mut reader = Reader::new([("proxy-read-timeout", "90s"), ("proxy-send-timeout", "90")]);
+        let config = Config::default();
+        let annotations = [("proxy-read-timeout", "90s"), ("proxy-send-timeout", "90")];
+        let mut reader = Reader::new(annotations, &config, &NoObjects);
         let upstream = read(&mut reader, Protocol::Http);
         assert_eq!((upstream.read_timeout.as_secs(), upstream.send_timeout.as_secs()), (60, 90));
         assert_eq!(reader.finish().len(), 1);

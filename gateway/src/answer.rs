@@ -1,29 +1,53 @@
 //! Answers of the gateway itself.
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use features::Answer;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-/// Answers with a status and a line of text that names it.
+use crate::context::Context;
+use crate::phases::plan;
+
+/// Answers, with a line of text that names the status unless there is a body.
 ///
 /// The connection stays open when the request's framing is sound; Pingora closes it if the body was not read.
-pub(crate) async fn respond(session: &mut Session, status: u16, location: Option<HeaderValue>) -> Result<()> {
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let body = Bytes::from(format!("{status} {reason}\n"));
-    let mut head = ResponseHeader::build(status, Some(5))?;
-    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))?;
-    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    if let Some(location) = location {
-        head.insert_header("Location", location)?;
+pub(crate) async fn respond(session: &mut Session, context: &Context, answer: Answer) -> Result<()> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let may_have_body = status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
+    let body = may_have_body.then(|| match answer.body {
+        Some(Cow::Borrowed(text)) => Bytes::from_static(text.as_bytes()),
+        Some(Cow::Owned(text)) => Bytes::from(text),
+        None => {
+            let reason = status.canonical_reason().unwrap_or_default();
+            Bytes::from(format!("{} {reason}\n", status.as_u16()))
+        }
+    });
+    let mut head = ResponseHeader::build(status, Some(5 + answer.fields.len()))?;
+    if let Some(body) = &body {
+        head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))?;
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
-    if status == 503 {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         // Endpoints come and go within seconds.
         head.insert_header("Retry-After", HeaderValue::from_static("1"))?;
     }
-    let bodyless = session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), bodyless).await?;
-    if !bodyless {
+    // Of several fields of a name, the first takes the place of the gateway's own.
+    let mut set: Vec<&HeaderName> = Vec::new();
+    for (name, value) in &answer.fields {
+        if set.contains(&name) {
+            head.append_header(name.clone(), value.clone())?;
+        } else {
+            head.insert_header(name.clone(), value.clone())?;
+            set.push(name);
+        }
+    }
+    plan::on_response(session, context, &mut head);
+    let body = body.filter(|_| session.req_header().method != http::Method::HEAD);
+    session.write_response_header(Box::new(head), body.is_none()).await?;
+    if let Some(body) = body {
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())

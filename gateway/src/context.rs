@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use features::Route;
+use features::{Edits, Route};
 use http::HeaderValue;
 use table::Rule;
 
@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) tried: Vec<SocketAddr>,
     /// What the endpoint answered.
     pub(crate) upstream_status: u16,
+    /// What features changed; `None` when the rule has none.
+    pub(crate) edits: Option<Box<Edits>>,
     /// Why the gateway answered itself, or why the request failed.
     pub(crate) reason: &'static str,
 }
@@ -34,6 +36,7 @@ impl Context {
             request_id: None,
             tried: Vec::new(),
             upstream_status: 0,
+            edits: None,
             reason: "",
         }
     }

@@ -1,6 +1,7 @@
 //! What happens to a request, in the order in which it happens.
 pub(crate) mod log;
 pub(crate) mod peer;
+pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod route;

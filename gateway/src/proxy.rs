@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use features::{Backend, Labels, Route};
+use features::{Answer, Backend, Labels, Route};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
@@ -19,7 +19,7 @@ use crate::context::{Context, Handles};
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::request::Decision;
-use crate::phases::{log, peer, request, response, upstream_request};
+use crate::phases::{log, peer, plan, request, response, upstream_request};
 
 /// The proxy that every worker runs.
 #[derive(Clone)]
@@ -83,13 +83,13 @@ impl ProxyHttp for Proxy {
                 Self::let_upgrades_idle(session, context);
                 Ok(false)
             }
-            Decision::Answer { status, location, reason } => {
-                context.reason = reason;
+            Decision::Answer(answer) => {
+                context.reason = answer.reason;
                 // Whoever sends what cannot be understood may be out of step with what was understood before.
-                if matches!(status, 400 | 431) {
+                if matches!(answer.status, 400 | 431) {
                     session.set_keepalive(None);
                 }
-                answer::respond(session, status, location).await?;
+                answer::respond(session, context, *answer).await?;
                 Ok(true)
             }
         }
@@ -154,6 +154,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         context.upstream_status = head.status.as_u16();
         response::fit(session, head);
+        plan::on_response(session, context, head);
         if *self.draining.borrow() {
             session.set_keepalive(None);
         }
@@ -167,7 +168,8 @@ impl ProxyHttp for Proxy {
         if status > 0 && session.response_written().is_none() {
             // Pingora closes the connection of a request that failed, so the answer must say so.
             session.set_keepalive(None);
-            if let Err(error) = answer::respond(session, status, None).await {
+            let answer = Answer { status, fields: Vec::new(), body: None, reason };
+            if let Err(error) = answer::respond(session, context, answer).await {
                 tracing::debug!(%error, "the client left before the answer");
             }
         }

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &DocsArgs, cli: &Command) -> Result<Printed, Failure> {
 }
 
 fn annotations() -> Document {
-    let entries = features::catalogue().map(|(group, row)| Entry {
+    let entries = features::catalogue().map(|(group, key)| (group, key.row())).map(|(group, row)| Entry {
         group: group.to_owned(),
         name: row.name.to_owned(),
         environment: None,

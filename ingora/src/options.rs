@@ -62,6 +62,10 @@ pub(crate) struct ClassArgs {
     #[arg(long, env = "INGORA_DEFAULT_SSL_CERTIFICATE", value_name = "NAMESPACE/NAME")]
     default_ssl_certificate: Option<NamespacedName>,
 
+    /// ConfigMap with settings for all Ingresses; read whenever it changes
+    #[arg(long, env = "INGORA_CONFIGMAP", value_name = "NAMESPACE/NAME")]
+    configmap: Option<NamespacedName>,
+
     /// Prefix of the annotations that are read
     #[arg(long, env = "INGORA_ANNOTATIONS_PREFIX", value_name = "PREFIX",
           default_value_t = Options::default().annotations_prefix)]
@@ -80,6 +84,7 @@ impl ClassArgs {
             classless_without_classes: matches!(source, Source::Folder(_)),
             default_backend_service: pair(&self.default_backend_service),
             default_ssl_certificate: pair(&self.default_ssl_certificate),
+            configmap: pair(&self.configmap),
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }
     }

@@ -1,26 +1,28 @@
 //! The annotations of one Ingress, read once for each kind of rule that it has.
 use std::collections::BTreeSet;
 
-use features::{Protocol, RuleFacts, Settings};
+use features::annotation::{Config, OnError};
+use features::{Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
 use crate::text::Plain;
 
 /// Annotations whose names have lost the prefix; those without it belong to others.
-#[derive(Debug)]
 pub(crate) struct Annotations<'a> {
     prefix: &'a str,
+    config: &'a Config,
+    objects: &'a dyn Objects,
     values: Vec<(&'a str, &'a str)>,
     read: Vec<((RuleFacts, Protocol), Settings)>,
 }
 
 impl<'a> Annotations<'a> {
-    pub(crate) fn new(ingress: &'a Ingress, prefix: &'a str) -> Self {
+    pub(crate) fn new(ingress: &'a Ingress, prefix: &'a str, config: &'a Config, objects: &'a dyn Objects) -> Self {
         let strip = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('/');
         let values = ingress.metadata.annotations.iter().flatten();
         let values = values.filter_map(|(name, value)| Some((strip(name)?, &**value))).collect();
-        Self { prefix, values, read: Vec::new() }
+        Self { prefix, config, objects, values, read: Vec::new() }
     }
 
     /// What they say about a rule.
@@ -28,15 +30,16 @@ impl<'a> Annotations<'a> {
         let kind = (facts, protocol);
         let index = self.read.iter().position(|(known, _)| *known == kind).unwrap_or(self.read.len());
         if index == self.read.len() {
-            let settings = features::read(self.values.iter().copied(), &facts, protocol);
+            let input = Input { config: self.config, objects: self.objects, facts, protocol };
+            let settings = features::read(self.values.iter().copied(), &input);
             self.read.push((kind, settings));
         }
         #[expect(clippy::indexing_slicing, reason = "the entry was found or pushed above")]
         &self.read[index].1
     }
 
-    /// Notes what is wrong, each problem once; tells whether the rules must not serve.
-    pub(crate) fn report(&mut self, notes: &mut Notes) -> bool {
+    /// Notes what is wrong, each problem once; tells the worst that it does to the rules.
+    pub(crate) fn report(&mut self, notes: &mut Notes) -> Option<OnError> {
         if self.read.is_empty() {
             self.settings(RuleFacts::default(), Protocol::default());
         }
@@ -44,20 +47,20 @@ impl<'a> Annotations<'a> {
             .read
             .iter()
             .flat_map(|(_, settings)| &settings.problems)
-            .map(|problem| (&problem.name, &problem.message, problem.closes))
+            .map(|problem| (&problem.name, &problem.message, problem.effect))
             .collect();
-        for (name, message, closes) in &problems {
+        for (name, message, effect) in &problems {
             let field = format!("metadata.annotations[{}/{}]", self.prefix, Plain(name));
             // What is wrong is told either of the annotation or of its value.
             let colon = if message.starts_with("the ") { ":" } else { "" };
             let message = format!("annotation {}{colon} {message}", Plain(name));
-            if *closes {
-                notes.error("ProtectionUnsupported", field, message);
-            } else {
-                notes.warning("AnnotationIgnored", field, message);
+            match effect {
+                OnError::Reject => notes.error("IngressRejected", field, message),
+                OnError::Close => notes.error("ProtectionUnsupported", field, message),
+                OnError::Default => notes.warning("AnnotationIgnored", field, message),
             }
         }
-        problems.iter().any(|(_, _, closes)| *closes)
+        problems.iter().map(|(_, _, effect)| *effect).max()
     }
 }
 
@@ -66,6 +69,7 @@ mod tests {
     use super::*;
     use crate::object::Kind;
     use crate::snapshot::Key;
+    use features::NoObjects;
 
     fn ingress(annotations: &[(&str, &str)]) -> Ingress {
         let mut ingress = Ingress::default();
@@ -76,12 +80,13 @@ mod tests {
 
     fn report(annotations: &[(&str, &str)]) -> (bool, Vec<(&'static str, String)>) {
         let ingress = ingress(annotations);
-        let mut annotations = Annotations::new(&ingress, "p");
+        let config = Config::default();
+        let mut annotations = Annotations::new(&ingress, "p", &config, &NoObjects);
         for host_has_tls in [false, true] {
             annotations.settings(RuleFacts { host_has_tls }, Protocol::Http);
         }
         let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
-        let closed = annotations.report(&mut notes);
+        let closed = annotations.report(&mut notes) == Some(OnError::Close);
         (closed, notes.list.into_iter().map(|note| (note.reason, note.field)).collect())
     }
 

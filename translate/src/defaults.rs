@@ -18,7 +18,7 @@ impl Translator {
     pub(crate) fn translate_defaults(&mut self, dirty: &Dirty, round: &mut Round) {
         if let Some((namespace, name)) = &self.options.default_backend_service {
             let key = Key::new(namespace, name);
-            if round.first || dirty.services.contains(&key) {
+            if round.first || round.config_changed || dirty.services.contains(&key) {
                 self.translate_default_backend(&key, round);
             }
         }
@@ -52,7 +52,7 @@ impl Translator {
         if let Some(id) = std::mem::replace(&mut self.default_backend, cluster.clone()) {
             self.clusters.release(&id);
         }
-        let policy = target.zip(cluster).map(|(target, cluster)| default_route(&target, cluster));
+        let policy = target.zip(cluster).map(|(target, cluster)| default_route(&target, cluster, &self.config));
         let rule = policy.map(|policy| Rule { path: PathMatch::Prefix("".into()), policy });
         let before = round.current.default_backend.as_ref();
         let same = match (before, &rule) {

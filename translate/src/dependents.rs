@@ -17,6 +17,8 @@ pub(crate) enum Dependency {
     Service(Key),
     /// A Secret.
     Secret(Key),
+    /// A ConfigMap.
+    ConfigMap(Key),
     /// Whether any Ingress has a TLS entry for this very pattern.
     TlsHost(HostPattern),
 }

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use features::{Backend, Labels, Route, RuleFacts, Settings};
+use features::annotation::{Config, OnError};
+use features::{Backend, Input, Labels, NoObjects, Route, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 use table::{ClusterId, HostPattern, PathMatch, Rule};
 
@@ -13,6 +14,7 @@ use crate::dependents::Dependency;
 use crate::notes::Notes;
 use crate::options::Options;
 use crate::paths;
+use crate::referred::Referred;
 use crate::snapshot::{Key, Snapshot};
 use crate::text::Quoted;
 use crate::tls::parent;
@@ -75,6 +77,7 @@ pub(crate) struct RulesPart {
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) options: &'a Options,
+    pub(crate) config: &'a Config,
     /// Does any Ingress have a TLS entry for this very pattern?
     pub(crate) has_tls: &'a dyn Fn(&HostPattern) -> bool,
 }
@@ -98,23 +101,30 @@ pub(crate) fn translate(
     let mut part = RulesPart::default();
     let Some(spec) = &ingress.spec else { return part };
     let mut backends = Backends::new(context.snapshot, &key.namespace);
-    let drafts = drafts(spec, &mut backends, &mut part, notes);
+    let mut drafts = drafts(spec, &mut backends, &mut part, notes);
     part.dependencies.append(&mut backends.dependencies);
 
     let tls_by_host = tls_facts(&mut part, context);
-    let mut annotations = Annotations::new(ingress, &context.options.annotations_prefix);
+    let referred = Referred::new(context.snapshot, &key.namespace, context.config);
+    let mut annotations = Annotations::new(ingress, &context.options.annotations_prefix, context.config, &referred);
     let facts = |host: &HostPattern| RuleFacts { host_has_tls: tls_by_host.get(host).copied().unwrap_or_default() };
     for draft in &drafts {
         annotations.settings(facts(&draft.host), draft.target.protocol);
     }
-    let closed = annotations.report(notes);
+    let effect = annotations.report(notes);
+    if effect == Some(OnError::Reject) {
+        // As if it were not there, but for what it depends on.
+        drafts.clear();
+        part.hosts.clear();
+    }
+    let closed = effect == Some(OnError::Close);
 
     let mut texts = Texts::new(key);
     let mut kept = Kept::new(before);
     for draft in drafts {
         let settings = annotations.settings(facts(&draft.host), draft.target.protocol);
         let backend = match (&closed, &draft.target.cluster) {
-            (true, _) => Backend::Refused("an annotation asks for a protection that is not supported"),
+            (true, _) => Backend::Refused("an annotation that protects the rule cannot be honoured"),
             (false, Err(answer)) => Backend::Refused(answer),
             (false, Ok(cluster)) => {
                 part.clusters.entry(cluster.clone()).or_insert(draft.place);
@@ -124,6 +134,12 @@ pub(crate) fn translate(
         let rule = Rule { policy: route(texts.labels(&draft), backend, settings), path: draft.path };
         let candidate = Candidate { place: draft.place, rule: kept.reuse(&draft.host, rule) };
         part.hosts.entry(draft.host).or_default().push(candidate);
+    }
+    drop(annotations);
+    let (mut dependencies, clusters) = referred.into_parts();
+    part.dependencies.append(&mut dependencies);
+    for cluster in clusters {
+        part.clusters.entry(cluster).or_insert(Place::DefaultBackend);
     }
     part
 }
@@ -190,9 +206,10 @@ fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
 }
 
 /// The route of the controller-wide default backend.
-pub(crate) fn default_route(target: &Target, cluster: ClusterId) -> Route {
+pub(crate) fn default_route(target: &Target, cluster: ClusterId, config: &Config) -> Route {
     let labels = Labels { service: target.service.clone(), service_port: target.port.clone(), ..Labels::default() };
-    let settings = features::read([], &RuleFacts::default(), target.protocol);
+    let input = Input { config, objects: &NoObjects, facts: RuleFacts::default(), protocol: target.protocol };
+    let settings = features::read([], &input);
     route(labels, Backend::Cluster(cluster), &settings)
 }
 

@@ -2,7 +2,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -20,6 +20,8 @@ pub enum Kind {
     EndpointSlice,
     /// `v1` Secret.
     Secret,
+    /// `v1` ConfigMap.
+    ConfigMap,
 }
 
 impl fmt::Display for Kind {
@@ -61,6 +63,8 @@ pub enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     /// See [`Kind::Secret`].
     Secret(Arc<Secret>),
+    /// See [`Kind::ConfigMap`].
+    ConfigMap(Arc<ConfigMap>),
 }
 
 impl Object {
@@ -73,6 +77,7 @@ impl Object {
             Self::Service(object) => (Kind::Service, &object.metadata),
             Self::EndpointSlice(object) => (Kind::EndpointSlice, &object.metadata),
             Self::Secret(object) => (Kind::Secret, &object.metadata),
+            Self::ConfigMap(object) => (Kind::ConfigMap, &object.metadata),
         };
         reference(kind, meta)
     }

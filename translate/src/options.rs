@@ -15,6 +15,8 @@ pub struct Options {
     pub default_backend_service: Option<(String, String)>,
     /// `--default-ssl-certificate`: namespace and name of a Secret.
     pub default_ssl_certificate: Option<(String, String)>,
+    /// `--configmap`: namespace and name of the controller's ConfigMap.
+    pub configmap: Option<(String, String)>,
     /// `--annotations-prefix`, without the slash.
     pub annotations_prefix: String,
 }
@@ -28,6 +30,7 @@ impl Default for Options {
             classless_without_classes: false,
             default_backend_service: None,
             default_ssl_certificate: None,
+            configmap: None,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }
     }

@@ -23,6 +23,8 @@ use crate::translator::{Output, State, Translator, Work};
 pub(crate) struct Round {
     pub(crate) now: i64,
     pub(crate) first: bool,
+    /// The controller's ConfigMap says something else than before.
+    pub(crate) config_changed: bool,
     /// Ingresses that went through admission, with the seniority they had before.
     admitted: BTreeMap<Key, Option<Seniority>>,
     /// Patterns that got their first or lost their last TLS entry.
@@ -44,6 +46,7 @@ impl Round {
         Self {
             now,
             first,
+            config_changed: false,
             admitted: BTreeMap::new(),
             tls_flips: BTreeSet::new(),
             rule_hosts: BTreeSet::new(),
@@ -145,7 +148,9 @@ impl Translator {
         let services = dirty.services.iter().cloned().map(Dependency::Service);
         let flips = std::mem::take(&mut round.tls_flips).into_iter().map(Dependency::TlsHost);
         let mut touched: BTreeSet<Key> = round.admitted.keys().cloned().collect();
-        for dependency in services.chain(flips) {
+        let secrets = dirty.secrets.iter().cloned().map(Dependency::Secret);
+        let config_maps = dirty.config_maps.iter().cloned().map(Dependency::ConfigMap);
+        for dependency in services.chain(flips).chain(secrets).chain(config_maps) {
             touched.extend(self.dependents.of(&dependency).cloned());
         }
         for key in touched {
@@ -162,6 +167,7 @@ impl Translator {
                 let context = Context {
                     snapshot: &self.snapshot,
                     options: &self.options,
+                    config: &self.config,
                     has_tls: &|pattern| self.has_tls(pattern),
                 };
                 ingress::translate(ingress, &key, &state.rules.hosts, &context, &mut notes)

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -45,6 +45,7 @@ pub(crate) struct Dirty {
     /// Services whose EndpointSlices changed.
     pub(crate) endpoints: BTreeSet<Key>,
     pub(crate) secrets: BTreeSet<Key>,
+    pub(crate) config_maps: BTreeSet<Key>,
 }
 
 /// All objects, by kind and name.
@@ -55,6 +56,7 @@ pub(crate) struct Snapshot {
     services: BTreeMap<Key, Arc<Service>>,
     slices: BTreeMap<Key, Arc<EndpointSlice>>,
     secrets: BTreeMap<Key, Arc<Secret>>,
+    config_maps: BTreeMap<Key, Arc<ConfigMap>>,
     /// Names of the EndpointSlices of each Service.
     slices_of: BTreeMap<Key, BTreeSet<Arc<str>>>,
 }
@@ -68,6 +70,7 @@ impl std::fmt::Debug for Snapshot {
             .field("services", &self.services.len())
             .field("slices", &self.slices.len())
             .field("secrets", &self.secrets.len())
+            .field("config_maps", &self.config_maps.len())
             .finish_non_exhaustive()
     }
 }
@@ -92,6 +95,8 @@ impl Snapshot {
             (Kind::EndpointSlice, _) => self.slice(key, None, dirty),
             (Kind::Secret, Some(Object::Secret(object))) => self.secret(key, Some(object), dirty),
             (Kind::Secret, _) => self.secret(key, None, dirty),
+            (Kind::ConfigMap, Some(Object::ConfigMap(object))) => self.config_map(key, Some(object), dirty),
+            (Kind::ConfigMap, _) => self.config_map(key, None, dirty),
         }
     }
 
@@ -127,6 +132,13 @@ impl Snapshot {
         let same = |a: &Secret, b: &Secret| a.data == b.data && a.string_data == b.string_data;
         if replace(&mut self.secrets, &key, object, same).is_some() {
             dirty.secrets.insert(key);
+        }
+    }
+
+    fn config_map(&mut self, key: Key, object: Option<Arc<ConfigMap>>, dirty: &mut Dirty) {
+        let same = |a: &ConfigMap, b: &ConfigMap| a.data == b.data && a.binary_data == b.binary_data;
+        if replace(&mut self.config_maps, &key, object, same).is_some() {
+            dirty.config_maps.insert(key);
         }
     }
 
@@ -174,6 +186,10 @@ impl Snapshot {
         self.secrets.get(key)
     }
 
+    pub(crate) fn get_config_map(&self, key: &Key) -> Option<&Arc<ConfigMap>> {
+        self.config_maps.get(key)
+    }
+
     pub(crate) fn get_class(&self, name: &str) -> Option<&Arc<IngressClass>> {
         self.classes.get(&Key::new("", name))
     }
@@ -198,6 +214,7 @@ impl Snapshot {
             Kind::Service => references(&self.services, kind),
             Kind::EndpointSlice => references(&self.slices, kind),
             Kind::Secret => references(&self.secrets, kind),
+            Kind::ConfigMap => references(&self.config_maps, kind),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use features::Route;
+use features::annotation::Config;
 use table::{ClusterId, Endpoints, Generation, HostPattern, Table};
 
 use crate::certificates::Certificates;
@@ -54,6 +55,8 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Translator {
     pub(crate) options: Options,
+    /// The controller's ConfigMap.
+    pub(crate) config: Config,
     pub(crate) snapshot: Snapshot,
     pub(crate) dependents: Dependents,
     pub(crate) ingresses: BTreeMap<Key, State>,
@@ -98,6 +101,7 @@ impl Translator {
         Self {
             classless: classless_are_ours(&snapshot, &options),
             options,
+            config: Config::default(),
             snapshot,
             dependents: Dependents::default(),
             ingresses: BTreeMap::new(),
@@ -130,7 +134,11 @@ impl Translator {
 
         let mut round = Round::new(self, now);
         let mut output = Output::default();
-        let ingresses = self.candidates(&dirty);
+        let mut ingresses = self.candidates(&dirty);
+        round.config_changed = self.read_config(&dirty);
+        if round.config_changed {
+            ingresses.extend(self.ingresses.keys().cloned());
+        }
         self.admit_all(ingresses, &mut round);
         self.translate_rules(&dirty, &mut round);
         self.translate_defaults(&dirty, &mut round);

@@ -1,12 +1,11 @@
 //! Before an endpoint is chosen: limits, the rule, and its features.
-use features::{Backend, Request, Route, Verdict};
+use features::{Answer, Backend, Route, Verdict};
 use http::HeaderValue;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
 
-use super::route;
-use crate::connection::Client;
+use super::{plan, route};
 use crate::context::Context;
 use crate::metrics::BadRequest;
 use crate::proxy::Proxy;
@@ -16,19 +15,12 @@ pub(crate) enum Decision {
     /// Send it on.
     Proceed,
     /// Answer it.
-    Answer {
-        /// The status.
-        status: u16,
-        /// For a redirect.
-        location: Option<HeaderValue>,
-        /// For the log.
-        reason: &'static str,
-    },
+    Answer(Box<Answer>),
 }
 
 impl Decision {
     fn answer(status: u16, reason: &'static str) -> Self {
-        Self::Answer { status, location: None, reason }
+        Self::Answer(Box::new(Answer { status, fields: Vec::new(), body: None, reason }))
     }
 }
 
@@ -49,48 +41,27 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
             return Decision::answer(400, bad.as_str());
         }
     };
-    context.rule = routed.rule;
-    match &context.rule {
+    let Some(rule) = routed.rule else {
         // Before the first table nothing is known, not even that there is no rule.
-        None if table.generation == Generation::default() => Decision::answer(503, "no_table"),
-        None => Decision::answer(404, "no_rule"),
-        Some(rule) => serve(proxy, rule, session, routed.host.as_str()),
-    }
+        let unknown = table.generation == Generation::default();
+        return if unknown { Decision::answer(503, "no_table") } else { Decision::answer(404, "no_rule") };
+    };
+    let decision = serve(proxy, &rule, session, routed.host.as_str(), context);
+    context.rule = Some(rule);
+    decision
 }
 
-fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str) -> Decision {
+fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, context: &mut Context) -> Decision {
     if let Backend::Refused(reason) = rule.policy.backend {
         return Decision::answer(503, reason);
     }
-    match run_features(rule, session, host) {
-        // Better here than when an endpoint is chosen: Pingora would close the connection then.
-        Decision::Proceed if !proxy.has_endpoints(rule) => Decision::answer(503, "no_endpoints"),
-        decision => decision,
+    if !rule.policy.plan.is_empty()
+        && let Verdict::Answer(answer) = plan::on_request(rule, session, host, context)
+    {
+        return Decision::Answer(answer);
     }
-}
-
-fn run_features(rule: &Rule<Route>, session: &Session, host: &str) -> Decision {
-    if rule.policy.plan.is_empty() {
-        return Decision::Proceed;
-    }
-    let head = session.req_header();
-    let target = route::target(head).unwrap_or("/");
-    let request = Request {
-        method: &head.method,
-        tls: Client::of(session.digest()).is_some_and(|client| client.tls.is_some()),
-        authority: std::str::from_utf8(route::authority(head)).unwrap_or_default(),
-        host,
-        path: route::path(target),
-        target,
-        headers: &head.headers,
-    };
-    match features::run(&rule.policy.plan, &request, |_, _| ()) {
-        Verdict::Continue => Decision::Proceed,
-        Verdict::Redirect { status, location } => match HeaderValue::from_str(&location) {
-            Ok(location) => Decision::Answer { status, location: Some(location), reason: "redirect" },
-            Err(_) => Decision::answer(400, "redirect_location"),
-        },
-    }
+    // Better here than when an endpoint is chosen: Pingora would close the connection then.
+    if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, "no_endpoints") }
 }
 
 /// The client's `X-Request-ID`, or 32 random hexadecimal digits, as ingress-nginx's `generate-request-id` makes them.

@@ -1,6 +1,7 @@
 //! What the endpoint is told about the client: ingress-nginx's default fields.
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
+use features::Edits;
 use http::header::{COOKIE, HOST};
 use http::{HeaderName, HeaderValue};
 use pingora::Result;
@@ -36,6 +37,26 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
         head.insert_header("X-Forwarded-Proto", scheme.clone())?;
         head.insert_header("X-Forwarded-Scheme", scheme.clone())?;
         head.insert_header("X-Scheme", scheme)?;
+    }
+    match &context.edits {
+        Some(edits) => apply(edits, head),
+        None => Ok(()),
+    }
+}
+
+/// What features changed.
+fn apply(edits: &Edits, head: &mut RequestHeader) -> Result<()> {
+    if let Some(target) = &edits.target {
+        head.set_raw_path(target.as_bytes())?;
+    }
+    if let Some(host) = &edits.host {
+        head.insert_header(HOST, host.clone())?;
+    }
+    for (name, value) in &edits.upstream_fields {
+        match value {
+            Some(value) => head.insert_header(name.clone(), value.clone())?,
+            None => drop(head.remove_header(name)),
+        }
     }
     Ok(())
 }

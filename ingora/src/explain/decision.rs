@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use controller::Loaded;
-use features::{Backend, Protocol, Request, Route, Verdict};
+use features::{Backend, Edits, Protocol, Request, Route, StillWorld, Verdict};
 use table::{
     Candidate, Certificate, ClusterId, Endpoint, HostPattern, PathMatch, Readiness, RequestHost, RequestPath, Rule,
 };
@@ -73,6 +73,11 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
         path: path.as_str(),
         target: &asked.target,
         headers: &asked.headers,
+        client: None,
+        port: if asked.tls { 443 } else { 80 },
+        request_id: "",
+        labels: &rule.policy.labels,
+        world: &StillWorld,
     };
     outcome(loaded, rule, &request, told)
 }
@@ -84,12 +89,16 @@ fn outcome(loaded: &Loaded, rule: &Rule<Route>, request: &Request<'_>, told: &mu
         Backend::Refused(why) => return answered(503, *why),
         Backend::Cluster(cluster) => cluster,
     };
-    let verdict = features::run(&route.plan, request, |name, verdict| {
+    let verdict = features::run(&route.plan, request, &mut Edits::default(), |name, verdict| {
         told.features.push(FeatureView { name, decision: in_words(verdict) });
     });
     told.cluster = Some(cluster_view(loaded, cluster, route.upstream.protocol));
-    if let Verdict::Redirect { status, location } = verdict {
-        return Answer { status: Some(status), text: format!("{status}, redirected to {location}") };
+    if let Verdict::Answer(answer) = &verdict {
+        let text = match location(answer) {
+            Some(location) => format!("{}, redirected to {location}", answer.status),
+            None => format!("{}, because of {}", answer.status, answer.reason),
+        };
+        return Answer { status: Some(answer.status), text };
     }
     // Only a resolver knows the endpoints of an ExternalName.
     if !loaded.endpoints.contains_key(cluster) {
@@ -116,8 +125,16 @@ fn nothing_matches(told: &Explanation) -> String {
 fn in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Continue => "continue".to_owned(),
-        Verdict::Redirect { status, location } => format!("redirect, {status} to {location}"),
+        Verdict::Answer(answer) => match location(answer) {
+            Some(location) => format!("redirect, {} to {location}", answer.status),
+            None => format!("answer {}", answer.status),
+        },
     }
+}
+
+fn location(answer: &features::Answer) -> Option<&str> {
+    let field = answer.fields.iter().find(|(name, _)| *name == http::header::LOCATION);
+    field.and_then(|(_, value)| value.to_str().ok())
 }
 
 /// Fills host and rules: what won, what lost and why.

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use features::{Backend, Labels, Protocol, Route, RuleFacts};
+use features::annotation::Config;
+use features::{Backend, Input, Labels, NoObjects, Protocol, Route, RuleFacts};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
@@ -63,7 +64,9 @@ impl Spec {
     }
 
     fn rule(&self, host_has_tls: bool) -> Arc<Rule<Route>> {
-        let settings = features::read(self.annotations.iter().copied(), &RuleFacts { host_has_tls }, self.protocol);
+        let (config, facts) = (Config::default(), RuleFacts { host_has_tls });
+        let input = Input { config: &config, objects: &NoObjects, facts, protocol: self.protocol };
+        let settings = features::read(self.annotations.iter().copied(), &input);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
             Backend::Refused(_) => Default::default(),
