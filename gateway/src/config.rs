@@ -21,6 +21,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `--access-log`: one JSON line a request to standard output.
     pub access_log: bool,
+    /// `--metrics-per-path`: requests are counted by path, not only by Ingress and Service.
+    pub metrics_per_path: bool,
 }
 
 /// Limits on what a stranger can send and hold.

@@ -2,16 +2,17 @@
 //! on the server name.
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::server::Acceptor;
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
 use crate::connection::{Client, Connection, Held, Transport};
-use crate::metrics::Handshake;
+use crate::metrics::{Alpn, Handshake, TlsSession, TlsVersion};
 use crate::serve::Server;
 
 /// Shakes hands within the time that a request head may take.
@@ -25,10 +26,11 @@ pub(crate) async fn handshake(
 ) -> Option<Connection> {
     let limit = server.proxy.timeouts.head;
     let connections = &server.proxy.metrics.connections;
+    let started = Instant::now();
     match tokio::time::timeout(limit, accept(config, tcp)).await {
         Ok(Ok(stream)) => {
-            connections.handshake(Handshake::Ok);
             let session = stream.get_ref().1;
+            connections.tls_session(agreed(session), started.elapsed());
             let http2 = session.alpn_protocol() == Some(b"h2");
             let client = Client::new(address, port, Some(describe(session)));
             let transport = Transport::Tls(Box::new(stream));
@@ -49,6 +51,15 @@ pub(crate) async fn handshake(
 async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
     hello.into_stream(config).await
+}
+
+fn agreed(session: &rustls::ServerConnection) -> TlsSession {
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+        _ => TlsVersion::Tls13,
+    };
+    let alpn = if session.alpn_protocol() == Some(b"h2") { Alpn::H2 } else { Alpn::Http1 };
+    TlsSession { version, alpn, resumed: session.handshake_kind() == Some(HandshakeKind::Resumed) }
 }
 
 fn describe(session: &rustls::ServerConnection) -> Tls {

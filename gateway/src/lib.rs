@@ -23,6 +23,7 @@ mod worker;
 use std::fmt;
 
 pub use config::{Config, Limits, Timeouts};
+pub use metrics::{Kind, MetricDoc, metrics_catalogue};
 pub use server::{Running, run, start};
 
 /// Why the gateway cannot start: one sentence with the remedy.

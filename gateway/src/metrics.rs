@@ -2,6 +2,7 @@
 //!
 //! Nothing here is global. Whoever counts on the request path holds a handle ([`RuleMetrics`], [`ClusterMetrics`],
 //! [`Connections`]); the locks are taken when a rule or cluster appears, when it goes and when metrics are read.
+mod catalogue;
 mod cluster;
 mod connection;
 mod control;
@@ -9,11 +10,15 @@ mod label;
 mod register;
 mod rule;
 
+pub use catalogue::{Kind, MetricDoc, metrics_catalogue};
 pub(crate) use cluster::{ClusterMetrics, ConnectResult};
-pub(crate) use connection::{BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal};
+pub(crate) use connection::{
+    Alpn, BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal, TlsSession, TlsVersion,
+};
 pub(crate) use control::ControlPlane;
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,16 +49,27 @@ impl Metrics {
     /// # Errors
     /// When two metrics have the same name: an error in this module.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let register = Register(&registry);
+        Self::noted(Registry::new(), &RefCell::default())
+    }
+
+    /// Whether requests are counted by path (`--metrics-per-path`), or only by Ingress and Service.
+    #[must_use]
+    pub(crate) fn per_path(mut self, per_path: bool) -> Self {
+        self.rules.per_path(per_path);
+        self
+    }
+
+    /// Registers every metric and notes what each is.
+    fn noted(registry: Registry, made: &RefCell<Vec<MetricDoc>>) -> Result<Self, prometheus::Error> {
+        let register = Register::new(&registry, made);
         let version = register.gauges("build_info", "Version of the gateway; always 1.", &["version"])?;
         version.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         register_process(&registry)?;
         Ok(Self {
-            rules: rule::Rules::new(&register)?,
-            clusters: cluster::Clusters::new(&register)?,
-            connections: Connections::new(&register)?,
-            control: ControlPlane::new(&register)?,
+            rules: rule::Rules::new(&register.group("Requests"))?,
+            clusters: cluster::Clusters::new(&register.group("Endpoints"))?,
+            connections: Connections::new(&register.group("Clients"))?,
+            control: ControlPlane::new(&register.group("Control plane"))?,
             access_log_dropped: register.counter(
                 "access_log_dropped_total",
                 "Access log lines that were dropped because writing could not keep up or failed.",

@@ -83,6 +83,7 @@ pub fn start(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<R
     let (mut healthz, healthz_address) = listen(&config, config.healthz_port, 1, "--healthz-port")?;
 
     let metrics = Metrics::new().map_err(|error| Error(format!("metrics cannot be registered: {error}")))?;
+    let metrics = metrics.per_path(config.metrics_per_path);
     let (metrics, readiness) = (Arc::new(metrics), Arc::new(Readiness::default()));
     let live = Arc::new(Live::new(metrics.clone(), readiness.clone()));
     let (drain, draining) = watch::channel(false);

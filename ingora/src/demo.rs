@@ -83,6 +83,7 @@ fn config(args: &DemoArgs) -> Config {
         limits: Limits::default(),
         timeouts: Timeouts { shutdown_grace: Duration::ZERO, drain: Duration::from_secs(1), ..Timeouts::default() },
         access_log: true,
+        metrics_per_path: true,
     }
 }
 

@@ -1,4 +1,6 @@
 //! `ingora docs`: the reference documentation, printed from the code that it describes.
+mod metrics;
+
 use clap::builder::PossibleValue;
 use clap::{Arg, Args, Command, ValueEnum};
 use serde::Serialize;
@@ -10,7 +12,7 @@ use crate::failure::Failure;
 /// Flags of `ingora docs`.
 #[derive(Args, Debug)]
 pub(crate) struct DocsArgs {
-    /// What to print: every annotation that is read, or every flag of `ingora run`
+    /// What to print: every annotation that is read, every flag of `ingora run`, or every metric
     #[arg(value_enum)]
     page: Page,
 
@@ -24,6 +26,7 @@ pub(crate) struct DocsArgs {
 enum Page {
     Annotations,
     Configuration,
+    Metrics,
 }
 
 /// Form of a page.
@@ -63,6 +66,7 @@ pub(crate) fn run(args: &DocsArgs, cli: &Command) -> Result<Printed, Failure> {
     let document = match args.page {
         Page::Annotations => annotations(),
         Page::Configuration => configuration(cli),
+        Page::Metrics => metrics::document()?,
     };
     let text = match args.format {
         DocsFormat::Text => text(&document),

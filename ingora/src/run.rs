@@ -30,6 +30,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     access_log: AccessLogArgs,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -164,6 +166,16 @@ struct AccessLogArgs {
     access_log: bool,
 }
 
+/// What is published at `/metrics`.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Metrics")]
+struct MetricsArgs {
+    /// Count requests by path; without it only by Ingress and Service, which makes far fewer series
+    #[arg(long, env = "INGORA_METRICS_PER_PATH", value_name = "BOOL", num_args = 0..=1, default_value_t = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    metrics_per_path: bool,
+}
+
 /// Joins the planes and serves.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     args.listeners.check()?;
@@ -179,6 +191,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         limits: args.limits.limits(),
         timeouts: args.timeouts.timeouts(),
         access_log: args.access_log.access_log,
+        metrics_per_path: args.metrics.metrics_per_path,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);

@@ -27,3 +27,8 @@ fn the_annotations_page_is_current() {
 fn the_configuration_page_is_current() {
     check("configuration");
 }
+
+#[test]
+fn the_metrics_page_is_current() {
+    check("metrics");
+}

@@ -1,5 +1,7 @@
 //! Client connections, TLS handshakes, and requests that were refused before they had a rule.
-use prometheus::{IntCounter, IntGauge};
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::label::{ByLabel, closed_label};
 use super::register::Register;
@@ -37,6 +39,41 @@ closed_label! {
 }
 
 closed_label! {
+    /// The version of TLS that was agreed on.
+    TlsVersion {
+        /// RFC 8446.
+        Tls13 = "TLSv1.3",
+        /// RFC 5246.
+        Tls12 = "TLSv1.2",
+    }
+}
+
+closed_label! {
+    /// The protocol inside of TLS (ALPN, RFC 7301); a client that names none gets HTTP/1.1.
+    Alpn {
+        /// HTTP/2.
+        H2 = "h2",
+        /// HTTP/1.1.
+        Http1 = "http/1.1",
+    }
+}
+
+/// What a finished TLS handshake came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TlsSession {
+    pub(crate) version: TlsVersion,
+    pub(crate) alpn: Alpn,
+    /// The client came back with a ticket or a session, which saves both sides the certificate.
+    pub(crate) resumed: bool,
+}
+
+/// The label of [`TlsSession::resumed`].
+const RESUMED: [&str; 2] = ["false", "true"];
+
+/// Seconds that a handshake takes: mostly the client's round trips.
+const HANDSHAKE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+closed_label! {
     /// Why a request was refused before it had a rule.
     BadRequest {
         /// Not HTTP.
@@ -64,6 +101,8 @@ pub(crate) struct Connections {
     accepted: ByLabel<Listener, IntCounter>,
     refused: ByLabel<Refusal, IntCounter>,
     handshakes: ByLabel<Handshake, IntCounter>,
+    handshake_time: Histogram,
+    sessions: ByLabel<TlsVersion, ByLabel<Alpn, [IntCounter; 2]>>,
     bad_requests: ByLabel<BadRequest, IntCounter>,
 }
 
@@ -77,6 +116,16 @@ impl Connections {
             &["reason"],
         )?;
         let handshakes = register.counters("tls_handshakes_total", "TLS handshakes with clients.", &["result"])?;
+        let handshake_time = register.histogram(
+            "tls_handshake_duration_seconds",
+            "Time that a successful TLS handshake took.",
+            HANDSHAKE_BUCKETS,
+        )?;
+        let sessions = register.counters(
+            "tls_sessions_total",
+            "Successful TLS handshakes by what was agreed on.",
+            &["version", "alpn", "resumed"],
+        )?;
         let bad_requests = register.counters(
             "bad_requests_total",
             "Requests that were refused before they had a rule.",
@@ -87,6 +136,10 @@ impl Connections {
             accepted: ByLabel::new(|text| accepted.with_label_values(&[text])),
             refused: ByLabel::new(|text| refused.with_label_values(&[text])),
             handshakes: ByLabel::new(|text| handshakes.with_label_values(&[text])),
+            handshake_time,
+            sessions: ByLabel::new(|version| {
+                ByLabel::new(|alpn| RESUMED.map(|resumed| sessions.with_label_values(&[version, alpn, resumed])))
+            }),
             bad_requests: ByLabel::new(|text| bad_requests.with_label_values(&[text])),
         })
     }
@@ -108,6 +161,16 @@ impl Connections {
     /// Counts a TLS handshake.
     pub(crate) fn handshake(&self, result: Handshake) {
         self.handshakes.inc(result);
+    }
+
+    /// Counts and times a TLS handshake that succeeded.
+    pub(crate) fn tls_session(&self, session: TlsSession, took: Duration) {
+        self.handshakes.inc(Handshake::Ok);
+        self.handshake_time.observe(took.as_secs_f64());
+        let by_resumed = self.sessions.get(session.version).and_then(|by_alpn| by_alpn.get(session.alpn));
+        if let Some([full, resumed]) = by_resumed {
+            if session.resumed { resumed } else { full }.inc();
+        }
     }
 
     /// Counts a request that was refused before it had a rule.
@@ -140,6 +203,21 @@ mod tests {
         drop(connection);
         assert_eq!(lines(&metrics, "connections{")[1], r#"ingora_connections{listener="https"} 0"#);
         assert_eq!(lines(&metrics, "connections_total")[1], r#"ingora_connections_total{listener="https"} 1"#);
+    }
+
+    #[test]
+    fn a_tls_session_is_counted_by_what_was_agreed_on() {
+        let metrics = Metrics::new().unwrap();
+        let session = TlsSession { version: TlsVersion::Tls12, alpn: Alpn::H2, resumed: true };
+        metrics.connections.tls_session(session, Duration::from_millis(3));
+        for line in [
+            r#"ingora_tls_sessions_total{alpn="h2",resumed="true",version="TLSv1.2"} 1"#,
+            r#"ingora_tls_sessions_total{alpn="h2",resumed="false",version="TLSv1.2"} 0"#,
+            r#"ingora_tls_handshakes_total{result="ok"} 1"#,
+            r#"ingora_tls_handshake_duration_seconds_bucket{le="0.005"} 1"#,
+        ] {
+            assert_eq!(lines(&metrics, line), [line]);
+        }
     }
 
     #[test]

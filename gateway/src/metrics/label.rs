@@ -2,7 +2,10 @@
 use std::marker::PhantomData;
 
 /// A label whose values are known when the program is built.
-pub(super) trait ClosedLabel: Copy {
+pub(super) trait ClosedLabel: Copy + 'static {
+    /// Every value.
+    const ALL: &'static [Self];
+
     /// Every value as it is published, in the order of [`ClosedLabel::index`].
     const TEXTS: &'static [&'static str];
 
@@ -25,6 +28,7 @@ macro_rules! closed_label {
         }
 
         impl $crate::metrics::label::ClosedLabel for $name {
+            const ALL: &'static [Self] = &[$(Self::$value),+];
             const TEXTS: &'static [&'static str] = &[$($text),+];
 
             fn index(self) -> usize {

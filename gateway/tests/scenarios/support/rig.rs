@@ -28,6 +28,7 @@ pub(crate) fn config() -> Config {
             drain: Duration::from_secs(1),
         },
         access_log: false,
+        metrics_per_path: true,
     }
 }
 
