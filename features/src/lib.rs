@@ -96,6 +96,9 @@ macro_rules! features {
 
 features! {
     TlsRedirect = tls_redirect,
+    Cors = cors,
+    CookieRewrite = cookie_rewrite,
+    CustomHeaders = custom_headers,
 }
 
 /// Everything that annotations say about a rule.

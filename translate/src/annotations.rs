@@ -55,8 +55,8 @@ impl<'a> Annotations<'a> {
             let colon = if message.starts_with("the ") { ":" } else { "" };
             let message = format!("annotation {}{colon} {message}", Plain(name));
             match effect {
-                OnError::Reject => notes.error("IngressRejected", field, message),
-                OnError::Close => notes.error("ProtectionUnsupported", field, message),
+                OnError::Reject => notes.error("AnnotationParsingFailed", field, message),
+                OnError::Close => notes.error("AnnotationParsingFailed", field, message),
                 OnError::Default => notes.warning("AnnotationIgnored", field, message),
             }
         }
@@ -101,6 +101,6 @@ mod tests {
     fn an_unsupported_protection_closes() {
         let (closed, notes) = report(&[("p/auth-url", "http://auth")]);
         assert!(closed);
-        assert_eq!(notes[0].0, "ProtectionUnsupported");
+        assert_eq!(notes[0].0, "AnnotationParsingFailed");
     }
 }

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Picture, Plane, destination, object, owner};
+use features::{Edits, Request, StillWorld, Verdict};
+use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use table::{RequestHost, RequestPath};
 use translate::{Options, translate};
@@ -22,6 +24,7 @@ struct Written {
     classless_without_classes: Option<bool>,
     default_backend_service: Option<String>,
     default_ssl_certificate: Option<String>,
+    configmap: Option<String>,
     annotations_prefix: Option<String>,
 }
 
@@ -36,6 +39,7 @@ impl Written {
             classless_without_classes: self.classless_without_classes.unwrap_or(true),
             default_backend_service: key(self.default_backend_service),
             default_ssl_certificate: key(self.default_ssl_certificate),
+            configmap: key(self.configmap),
             annotations_prefix: self.annotations_prefix.unwrap_or(default.annotations_prefix),
             ..default
         }
@@ -95,21 +99,71 @@ fn parse(yaml: &str) -> Vec<String> {
     if yaml.is_empty() { vec![] } else { serde_saphyr::from_str(yaml).unwrap() }
 }
 
-/// `host/path` and what serves it.
-fn answer(plane: &Plane, request: &str) -> String {
-    let (authority, path) = request.split_at(request.find('/').unwrap());
+/// `[METHOD] [https://]host/path[?query]`, then fields after bars, and what serves it.
+fn answer(plane: &Plane, asked: &str) -> String {
+    let mut parts = asked.split(" | ");
+    let line = parts.next().unwrap();
+    let (method, url) = line.split_once(' ').unwrap_or(("GET", line));
+    let (tls, url) = url.strip_prefix("https://").map_or((false, url), |url| (true, url));
+    let (authority, target) = url.split_at(url.find('/').unwrap());
     let host = RequestHost::parse(authority.as_bytes()).unwrap();
-    let result = match RequestPath::parse(path) {
+    let mut headers = HeaderMap::new();
+    for field in parts {
+        let (name, value) = field.split_once(": ").unwrap();
+        headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let result = match RequestPath::parse(target.split('?').next().unwrap()) {
         Err(error) => format!("400 {error}"),
         Ok(path) => match plane.table.find_request(host.as_str(), &path) {
             Err(error) => format!("400 {error}"),
             Ok(found) => match found.rule() {
                 None => "404".to_owned(),
-                Some(rule) => format!("{} {} -> {}", owner(rule), rule.path.as_str(), reach(plane, rule)),
+                Some(rule) => {
+                    let request = Request {
+                        method: &method.parse().unwrap(),
+                        tls,
+                        authority,
+                        host: host.as_str(),
+                        path: path.as_str(),
+                        target,
+                        headers: &headers,
+                        client: Some([192, 0, 2, 1].into()),
+                        port: if tls { 443 } else { 80 },
+                        request_id: "id",
+                        labels: &rule.policy.labels,
+                        world: &StillWorld,
+                    };
+                    let rule_path = rule.path.as_str();
+                    format!("{} {rule_path} -> {}{}", owner(rule), reach(plane, rule), decided(rule, &request))
+                }
             },
         },
     };
-    format!("{request} -> {result}")
+    format!("{asked} -> {result}")
+}
+
+/// What the features of the rule decide: the answer, or what the endpoint and the client get.
+fn decided(rule: &table::Rule<features::Route>, request: &Request<'_>) -> String {
+    let (plan, mut edits) = (&rule.policy.plan, Edits::default());
+    let verdict = features::run(plan, request, &mut edits, |_, _| ());
+    let mut head = http::Response::new(());
+    let mut text = match &verdict {
+        Verdict::Continue => String::new(),
+        Verdict::Answer(answer) => {
+            head.headers_mut().extend(answer.fields.iter().cloned());
+            format!("; answers {}", answer.status)
+        }
+    };
+    if verdict == Verdict::Continue {
+        text += &edits.target.iter().map(|target| format!("; sends {target}")).collect::<String>();
+        text += &edits.host.iter().map(|host| format!("; to host {host:?}")).collect::<String>();
+        for (name, value) in &edits.upstream_fields {
+            text += &value.as_ref().map_or(format!("; without {name}"), |value| format!("; with {name}: {value:?}"));
+        }
+        text += &edits.cluster.iter().map(|cluster| format!("; to {cluster}")).collect::<String>();
+    }
+    features::respond(plan, request, &edits, &mut head);
+    text + &head.headers().iter().map(|(name, value)| format!("; {name}: {value:?}")).collect::<String>()
 }
 
 /// Where the rule leads, and to which endpoints just now.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access_log;
 #[cfg(test)]
+mod answer_fields;
+#[cfg(test)]
 mod balancing;
 #[cfg(test)]
 mod broken_backends;

@@ -17,6 +17,7 @@ pub(crate) fn object(value: serde_json::Value) -> Object {
             "IngressClass" => Object::IngressClass(Arc::new(serde_json::from_value(value)?)),
             "Service" => Object::Service(Arc::new(serde_json::from_value(value)?)),
             "EndpointSlice" => Object::EndpointSlice(Arc::new(serde_json::from_value(value)?)),
+            "ConfigMap" => Object::ConfigMap(Arc::new(serde_json::from_value(value)?)),
             "Secret" => Object::Secret(Arc::new(serde_json::from_value(value)?)),
             other => panic!("kind {other:?}"),
         })

@@ -12,7 +12,7 @@ mod wire;
 
 pub(crate) use backend::{Backend, Refusing, respond};
 pub(crate) use bounded::{LIMIT, bounded, eventually};
-pub(crate) use client::{Body, Client, channel, collect, empty, full};
+pub(crate) use client::{Body, Client, Reply, channel, collect, empty, full};
 pub(crate) use grpc::{GrpcBackend, grpc_client};
 pub(crate) use metrics::Metrics;
 pub(crate) use rig::{Rig, config};
