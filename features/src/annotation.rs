@@ -17,7 +17,7 @@ pub struct Key<T> {
 /// The documentation of a key, its type erased.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Name, of an annotation without the prefix.
+    /// Name, of an annotation without ingress-nginx's prefix; what starts with `ingora.io/` is written so.
     pub name: &'static str,
     /// One sentence that ends with a full stop.
     pub sentence: &'static str,

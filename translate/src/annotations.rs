@@ -8,6 +8,10 @@ use k8s_openapi::api::networking::v1::Ingress;
 use crate::notes::Notes;
 use crate::text::Plain;
 
+/// The prefix of annotations that ingress-nginx does not have. Unlike the other one it is not an option, and the names keep
+/// it.
+const OWN: &str = "ingora.io/";
+
 /// Annotations whose names have lost the prefix; those without it belong to others.
 pub(crate) struct Annotations<'a> {
     prefix: &'a str,
@@ -19,7 +23,9 @@ pub(crate) struct Annotations<'a> {
 
 impl<'a> Annotations<'a> {
     pub(crate) fn new(ingress: &'a Ingress, prefix: &'a str, config: &'a Config, objects: &'a dyn Objects) -> Self {
-        let strip = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('/');
+        let ours = |name: &'a str| name.starts_with(OWN).then_some(name);
+        let theirs = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('/');
+        let strip = |name: &'a str| ours(name).or_else(|| theirs(name));
         let values = ingress.metadata.annotations.iter().flatten();
         let values = values.filter_map(|(name, value)| Some((strip(name)?, &**value))).collect();
         Self { prefix, config, objects, values, read: Vec::new() }
@@ -50,7 +56,11 @@ impl<'a> Annotations<'a> {
             .map(|problem| (&problem.name, &problem.message, problem.effect))
             .collect();
         for (name, message, effect) in &problems {
-            let field = format!("metadata.annotations[{}/{}]", self.prefix, Plain(name));
+            let field = if name.starts_with(OWN) {
+                format!("metadata.annotations[{}]", Plain(name))
+            } else {
+                format!("metadata.annotations[{}/{}]", self.prefix, Plain(name))
+            };
             // What is wrong is told either of the annotation or of its value.
             let colon = if message.starts_with("the ") { ":" } else { "" };
             let message = format!("annotation {}{colon} {message}", Plain(name));
@@ -95,6 +105,12 @@ mod tests {
         let (closed, notes) = report(&[("p/nonsense", "x"), ("pp/nonsense", "x"), ("other/nonsense", "x")]);
         assert!(!closed);
         assert_eq!(notes, [("AnnotationIgnored", "metadata.annotations[p/nonsense]".to_owned())]);
+    }
+
+    #[test]
+    fn our_own_annotations_keep_their_prefix() {
+        let (_, notes) = report(&[("ingora.io/nonsense", "x")]);
+        assert_eq!(notes, [("AnnotationIgnored", "metadata.annotations[ingora.io/nonsense]".to_owned())]);
     }
 
     #[test]
