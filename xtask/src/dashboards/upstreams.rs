@@ -1,0 +1,83 @@
+//! *Upstreams*: endpoints, connections to them, retries.
+use super::Dashboard;
+use super::panel::{Panel, Row};
+
+pub(super) fn dashboard() -> Dashboard {
+    Dashboard {
+        uid: "ingora-upstreams",
+        title: "Ingora / Upstreams",
+        about: "Endpoints of Services: how many there are, how connecting to them goes, what is retried.",
+        rows: vec![endpoints(), connections(), answers()],
+    }
+}
+
+fn endpoints() -> Row {
+    Row {
+        title: "Endpoints",
+        panels: vec![
+            Panel::stack(
+                "Endpoints by state",
+                "short",
+                "As one gateway sees them; draining ones get requests only when no other is ready.",
+            )
+            .query(
+                "{{state}}",
+                "sum by (state) (max by (namespace, service, port, state) (ingora_upstream_endpoints{%service}))",
+            ),
+            Panel::lines("Services with few endpoints", "short", "The ten Services with the fewest ready endpoints.")
+                .query(
+                    "{{namespace}}/{{service}}",
+                    r#"bottomk(10, max by (namespace, service) (ingora_upstream_endpoints{%service,state="ready"}))"#,
+                ),
+            Panel::table("Services without an endpoint", "short", "Their requests are answered with 503.").query(
+                "",
+                r#"max by (namespace, service, port) (ingora_upstream_endpoints{%service,state="ready"}) == 0"#,
+            ),
+        ],
+    }
+}
+
+fn connections() -> Row {
+    Row {
+        title: "Connections",
+        panels: vec![
+            Panel::stack("Connects by result", "cps", "New connections to endpoints.")
+                .query("{{result}}", "sum by (result) (rate(ingora_upstream_connects_total{%service}[%window]))"),
+            Panel::lines("Failed connects by Service", "percentunit", "Share of the attempts; the ten worst.").query(
+                "{{namespace}}/{{service}}",
+                r#"topk(10, sum by (namespace, service) (rate(ingora_upstream_connects_total{%service,result!="ok"}[%window]))
+                   / sum by (namespace, service) (rate(ingora_upstream_connects_total{%service}[%window])) > 0)"#,
+            ),
+            Panel::lines("Pool reuse", "percentunit", "Share of requests that found an open connection.").query(
+                "{{namespace}}/{{service}}",
+                r#"bottomk(10, clamp_min(1 - sum by (namespace, service) (rate(ingora_upstream_connects_total{%service,result="ok"}[%window]))
+                   / sum by (namespace, service) (rate(ingora_requests_total{%service}[%window])), 0))"#,
+            ),
+        ],
+    }
+}
+
+fn answers() -> Row {
+    Row {
+        title: "Answers",
+        panels: vec![
+            Panel::lines("Retries by Service", "reqps", "Requests that were tried on another endpoint; the ten busiest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (rate(ingora_upstream_retries_total{%service}[%window])))",
+            ),
+            Panel::lines("Retries of requests", "percentunit", "Share of a Service's requests that were tried again.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (rate(ingora_upstream_retries_total{%service}[%window]))
+                 / sum by (namespace, service) (rate(ingora_requests_total{%service}[%window])))",
+            ),
+            Panel::lines("Gateway errors by Service", "reqps", "502, 503 and 504.").query(
+                "{{namespace}}/{{service}} {{status}}",
+                r#"topk(10, sum by (namespace, service, status) (rate(ingora_requests_total{%service,status=~"502|503|504"}[%window])))"#,
+            ),
+            Panel::lines("99 of 100 within, by Service", "s", "The ten slowest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, histogram_quantile(0.99, sum by (le, namespace, service) (rate(ingora_request_duration_seconds_bucket{%service}[%window]))))",
+            ),
+        ],
+    }
+}
