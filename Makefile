@@ -1,11 +1,11 @@
 # What one does with this repository. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint docs release fuzz image
+.PHONY: help setup demo test bench lint docs release fuzz image dashboards-test
 # Where rustup puts cargo; a shell that was open before the installation does not have it yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 setup: ## Install what the build needs and is missing (Debian and Ubuntu; elsewhere it says what to install)
 	@scripts/setup.sh
@@ -27,6 +27,9 @@ lint: setup ## Format, clippy and the workspace's own checks
 
 docs: setup ## Rewrite the generated pages of docs/
 	UPDATE=1 cargo test --package ingora --test docs
+
+dashboards-test: setup ## Check dashboards, rules and their expressions against a real Prometheus
+	@scripts/dashboards.sh
 
 release: setup ## The optimised binary, target/release/ingora
 	cargo build --release --package ingora
