@@ -111,7 +111,7 @@ impl Publisher {
             std::mem::take(&mut self.pending).into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { table, endpoints: fresh, external, retired, notes } = self.translator.publish(clock);
+        let Output { table, policies, endpoints: fresh, external, retired, notes } = self.translator.publish(clock);
         self.notebook.update(notes);
         // What a name resolved to before is stale for a cluster whose name or kind has just changed.
         let external_ids = external.iter().map(|(id, _)| id);
@@ -121,10 +121,13 @@ impl Publisher {
         let mut endpoints: Vec<_> = std::mem::take(&mut self.resolved).into_iter().collect();
         endpoints.extend(fresh);
         let facts = self.notebook.facts();
-        let is_news = table.is_some() || !endpoints.is_empty() || !retired.is_empty() || facts != self.facts;
+        let is_news = table.is_some()
+            || !(policies.is_empty() && endpoints.is_empty() && retired.is_empty())
+            || facts != self.facts;
         self.facts = facts;
         let arrived = arrived.unwrap_or(now);
-        let update = is_news.then(|| Update { endpoints, table, retired, arrived, synced: self.synced, facts });
+        let update =
+            is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
         Built { update, external }
     }
 }

@@ -101,7 +101,13 @@ fn endpoints_do_not_overtake_what_waits_for_the_same_slice() {
 fn resolved_endpoints(address: [u8; 4]) -> Arc<Endpoints> {
     let address = (address, 80).into();
     let ready = table::Readiness::Ready;
-    Arc::new(Endpoints::new(vec![table::Endpoint { address, readiness: ready, zone: None, for_zones: Arc::default() }]))
+    Arc::new(Endpoints::new(vec![table::Endpoint {
+        address,
+        readiness: ready,
+        weight: 1,
+        zone: None,
+        for_zones: Arc::default(),
+    }]))
 }
 
 #[test]

@@ -119,7 +119,8 @@ async fn follow(lookup: Lookup, cluster: ClusterId, name: ExternalName, results:
 /// Endpoints for the addresses that may be forwarded to, and the addresses that may not.
 fn endpoints(addresses: Vec<SocketAddr>) -> (Endpoints, Vec<IpAddr>) {
     let (refused, good): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| is_refused(address.ip()));
-    let endpoint = |address| Endpoint { address, readiness: Readiness::Ready, zone: None, for_zones: Arc::default() };
+    let endpoint =
+        |address| Endpoint { address, readiness: Readiness::Ready, weight: 1, zone: None, for_zones: Arc::default() };
     let mut refused: Vec<_> = refused.into_iter().map(|address| address.ip()).collect();
     refused.sort();
     refused.dedup();

@@ -4,6 +4,8 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod annotation;
+mod balance;
+mod cluster_policy;
 mod objects;
 mod pattern;
 mod protection;
@@ -14,6 +16,8 @@ mod upstream;
 
 use annotation::{Config, Described, OnError, Problem, Reader};
 
+pub use balance::Balance;
+pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use pattern::Pattern;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
@@ -106,6 +110,8 @@ features! {
 pub struct Settings {
     /// How to talk to the endpoints.
     pub upstream: Upstream,
+    /// Which of them gets a request.
+    pub balance: Balance,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
     /// What is wrong with the annotations.
@@ -138,7 +144,7 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     protection::read(&mut reader);
     let upstream = upstream::read(&mut reader, input.protocol);
     let plan = read_plan(&mut reader, &input.facts);
-    Settings { upstream, plan, problems: reader.finish() }
+    Settings { upstream, balance: Balance::default(), plan, problems: reader.finish() }
 }
 
 /// Runs a plan until a feature answers. `seen` learns each step: serving drops it, explaining prints it.

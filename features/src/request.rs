@@ -146,6 +146,12 @@ pub struct Edits {
     pub upstream_fields: Vec<(HeaderName, Option<HeaderValue>)>,
     /// Fields that are added to the answer, whoever makes it.
     pub response_fields: Vec<(HeaderName, HeaderValue)>,
+    /// What the choice of an endpoint goes by, when the rule balances by hash or session.
+    pub key: Option<u64>,
+    /// A session that begins with this request.
+    pub session: Option<String>,
+    /// The identity of the endpoint that answered; the gateway sets it.
+    pub endpoint: Option<u64>,
     /// The cluster that gets the request instead of the rule's.
     pub cluster: Option<ClusterId>,
 }

@@ -2,9 +2,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use table::{ClusterId, Resolved};
+use table::{ClusterId, PerCluster, Resolved};
 
-use crate::Configured;
+use crate::{Balance, ClusterPolicy, Configured};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -15,10 +15,16 @@ pub struct Route {
     pub backend: Backend,
     /// How to talk to the endpoints.
     pub upstream: Upstream,
+    /// Which of them gets a request.
+    pub balance: Balance,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
     /// What the data plane resolved once for this rule.
     pub resolved: Resolved,
+}
+
+impl PerCluster for Route {
+    type Policy = ClusterPolicy;
 }
 
 /// The objects that a rule came from. Texts are empty where there is none.

@@ -10,13 +10,16 @@ use pingora::protocols::http::ServerSession;
 
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
+use crate::upstream;
 
+const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 const INDEX: &str = "\
 /metrics  figures for Prometheus
 /healthz  200 while the process lives
 /readyz   200 while it should get traffic
+/peers    clusters and their endpoints as JSON; /peers?namespace/service for one Service
 ";
 
 /// Should the gateway get traffic?
@@ -60,7 +63,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    async fn answer(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+    async fn answer(&self, method: &Method, path: &str, query: &str) -> Response<Vec<u8>> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed\n");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -74,6 +77,7 @@ impl Admin {
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
             },
             "/metrics" => self.metrics().await,
+            "/peers" => response(StatusCode::OK, JSON, upstream::peers(&self.live.clusters, query)),
             _ => text(StatusCode::NOT_FOUND, "not found; / lists what is here\n"),
         };
         if *method == Method::HEAD {
@@ -106,11 +110,11 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (method, path) = {
+        let (method, uri) = {
             let head = session.req_header();
-            (head.method.clone(), head.uri.path().to_owned())
+            (head.method.clone(), head.uri.clone())
         };
-        self.answer(&method, &path).await
+        self.answer(&method, uri.path(), uri.query().unwrap_or_default()).await
     }
 }
 
@@ -130,16 +134,17 @@ fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Health;
 
     fn admin() -> Admin {
         let (metrics, readiness) = (Arc::new(Metrics::new().unwrap()), Arc::default());
-        let live = Arc::new(Live::new(metrics.clone(), Arc::clone(&readiness)));
+        let live = Arc::new(Live::new(metrics.clone(), Arc::clone(&readiness), Health::new(None, None)));
         Admin { metrics, live, readiness }
     }
 
     fn ask(admin: &Admin, method: &Method, path: &str) -> (u16, String, Response<Vec<u8>>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let response = runtime.block_on(admin.answer(method, path));
+        let response = runtime.block_on(admin.answer(method, path, ""));
         let body = String::from_utf8(response.body().clone()).unwrap();
         (response.status().as_u16(), body, response)
     }

@@ -1,9 +1,14 @@
 //! What the operator decided for the data plane.
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use crate::upstream::EndpointEvent;
+
 /// Everything the gateway needs to know to start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `--http-port`: plain-text requests; 0 takes any free port.
     pub http_port: u16,
@@ -23,6 +28,10 @@ pub struct Config {
     pub access_log: bool,
     /// `--metrics-per-path`: requests are counted by path, not only by Ingress and Service.
     pub metrics_per_path: bool,
+    /// `--zone`: the zone that it runs in, whose endpoints it prefers where EndpointSlices have hints.
+    pub zone: Option<Arc<str>>,
+    /// Who wants to know which endpoints leave the rotation and return. What does not fit is dropped.
+    pub events: Option<mpsc::Sender<EndpointEvent>>,
 }
 
 /// Limits on what a stranger can send and hold.

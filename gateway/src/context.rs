@@ -8,7 +8,7 @@ use http::HeaderValue;
 use table::Rule;
 
 use crate::metrics::RuleMetrics;
-use crate::upstream::Cluster;
+use crate::upstream::{Cluster, Lease};
 
 /// The state of one request. The rule is found once; a retry must not see another one.
 pub(crate) struct Context {
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) request_id: Option<HeaderValue>,
     /// The endpoints that were tried; the last one is in use.
     pub(crate) tried: Vec<SocketAddr>,
+    /// The try in use.
+    pub(crate) lease: Option<Lease>,
     /// What the endpoint answered.
     pub(crate) upstream_status: u16,
     /// What features changed; `None` when the rule has none.
@@ -35,6 +37,7 @@ impl Context {
             rule: None,
             request_id: None,
             tried: Vec::new(),
+            lease: None,
             upstream_status: 0,
             edits: None,
             reason: "",

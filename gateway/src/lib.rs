@@ -5,6 +5,7 @@ mod access_log;
 mod admin;
 mod admission;
 mod answer;
+pub mod balance;
 mod config;
 mod connection;
 mod context;
@@ -25,6 +26,7 @@ use std::fmt;
 pub use config::{Config, Limits, Timeouts};
 pub use metrics::{Kind, MetricDoc, metrics_catalogue};
 pub use server::{Running, run, start};
+pub use upstream::{EndpointChange, EndpointEvent};
 
 /// Why the gateway cannot start: one sentence with the remedy.
 #[derive(Debug)]

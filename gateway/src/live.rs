@@ -8,21 +8,22 @@ use tokio::sync::mpsc;
 
 use crate::admin::Readiness;
 use crate::metrics::Metrics;
-use crate::upstream::Registry;
+use crate::upstream::{Health, Registry};
 
 /// Everything that changes while the gateway runs.
 pub(crate) struct Live {
     table: ArcSwap<Table<Route>>,
     /// The clusters, which outlive tables.
-    pub(crate) clusters: Registry,
+    pub(crate) clusters: Arc<Registry>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 }
 
 impl Live {
     /// Starts with an empty table, which serves nothing.
-    pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
-        Self { table: ArcSwap::default(), clusters: Registry::new(metrics.clone()), metrics, readiness }
+    pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>, health: Arc<Health>) -> Self {
+        let clusters = Arc::new(Registry::new(metrics.clone(), health));
+        Self { table: ArcSwap::default(), clusters, metrics, readiness }
     }
 
     /// The table that serves now. Not to be held across an await: keep the rule instead.
@@ -40,8 +41,11 @@ impl Live {
 
     /// Make before break: endpoints first, then the table that names their clusters, then what no table names any more.
     async fn apply(&self, update: Update<Route>) {
+        for (id, policy) in &update.policies {
+            self.clusters.get(id).set_policy(policy);
+        }
         for (id, endpoints) in &update.endpoints {
-            self.clusters.get(id).set_endpoints(endpoints).await;
+            self.clusters.get(id).set_endpoints(endpoints);
         }
         if let Some(table) = update.table {
             self.metrics.control.generation(table.generation);

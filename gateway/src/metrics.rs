@@ -6,7 +6,7 @@ mod catalogue;
 mod cluster;
 mod connection;
 mod control;
-mod label;
+pub(crate) mod label;
 mod register;
 mod rule;
 
@@ -16,6 +16,7 @@ pub(crate) use connection::{
     Alpn, BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal, TlsSession, TlsVersion,
 };
 pub(crate) use control::ControlPlane;
+pub(crate) use label::closed_label;
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 
 use std::cell::RefCell;

@@ -54,6 +54,20 @@ impl Proxy {
         })
     }
 
+    /// Lets a request wait for the first endpoint of an empty cluster, if its policy says so.
+    async fn hold(&self, decision: Decision, context: &Context) -> Decision {
+        match decision {
+            Decision::Answer(answer) if answer.reason == request::NO_ENDPOINTS => {
+                let cluster = context.rule.as_ref().and_then(|rule| self.handles(rule)?.cluster.clone());
+                match cluster {
+                    Some(cluster) if cluster.hold().await => Decision::Proceed,
+                    _ => Decision::Answer(answer),
+                }
+            }
+            decision => decision,
+        }
+    }
+
     /// What both sides of a WebSocket may be silent for is the rule's to say, as with nginx's `proxy_read_timeout`.
     fn let_upgrades_idle(session: &mut Session, context: &Context) {
         if let (true, Some(rule)) = (session.is_upgrade_req(), &context.rule) {
@@ -78,7 +92,7 @@ impl ProxyHttp for Proxy {
             // A stream can stall on its own window; a whole connection that stalls ends by itself.
             session.set_write_timeout(Some(self.timeouts.send));
         }
-        match request::decide(self, session, context) {
+        match self.hold(request::decide(self, session, context), context).await {
             Decision::Proceed => {
                 Self::let_upgrades_idle(session, context);
                 Ok(false)
@@ -133,6 +147,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
         reused: bool,
     ) -> Box<Error> {
+        peer::judge_failure(self, context, reused, &error);
         peer::failed_while_proxying(session, context, reused, &mut error);
         error
     }
@@ -153,6 +168,9 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> Result<()> {
         context.upstream_status = head.status.as_u16();
+        if !head.status.is_informational() || head.status == 101 {
+            peer::answered(self, context, context.upstream_status);
+        }
         response::fit(session, head);
         plan::on_response(session, context, head);
         if *self.draining.borrow() {

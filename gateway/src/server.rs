@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
+use crate::upstream::{self, Health};
 use crate::worker::Worker;
 use crate::{Error, tls};
 
@@ -76,7 +77,7 @@ impl Running {
 ///
 /// # Errors
 /// When a listener cannot be opened.
-pub fn start(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<Running, Error> {
+pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<Running, Error> {
     let threads = config.threads.max(1);
     let (http, http_address) = listen(&config, config.http_port, threads, "--http-port")?;
     let (https, https_address) = listen(&config, config.https_port, threads, "--https-port")?;
@@ -85,7 +86,8 @@ pub fn start(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<R
     let metrics = Metrics::new().map_err(|error| Error(format!("metrics cannot be registered: {error}")))?;
     let metrics = metrics.per_path(config.metrics_per_path);
     let (metrics, readiness) = (Arc::new(metrics), Arc::new(Readiness::default()));
-    let live = Arc::new(Live::new(metrics.clone(), readiness.clone()));
+    let health = Health::new(config.zone.take(), config.events.take());
+    let live = Arc::new(Live::new(metrics.clone(), readiness.clone(), health));
     let (drain, draining) = watch::channel(false);
     let proxy = proxy(&config, &live, &metrics, draining)?;
     let access_log = proxy.access_log.clone();
@@ -169,6 +171,7 @@ fn main(
     };
     runtime.block_on(async {
         let Operator { live, admin, listener, updates } = operator;
+        tokio::spawn(upstream::watch(live.clusters.clone()));
         tokio::spawn(async move { live.follow(updates).await });
         if let Some(listener) = listener {
             tokio::spawn(serve_admin(admin, listener));

@@ -1,8 +1,15 @@
 //! Towards the endpoints: clusters that outlive tables, the choice of an endpoint, and what Pingora needs to connect.
 mod cluster;
+mod health;
+mod lease;
 mod peer;
+mod peers;
 mod registry;
 
 pub(crate) use cluster::Cluster;
+pub use health::{EndpointChange, EndpointEvent};
+pub(crate) use health::{Health, Why, watch};
+pub(crate) use lease::Lease;
 pub(crate) use peer::peer;
+pub(crate) use peers::peers;
 pub(crate) use registry::Registry;

@@ -84,6 +84,8 @@ fn config(args: &DemoArgs) -> Config {
         timeouts: Timeouts { shutdown_grace: Duration::ZERO, drain: Duration::from_secs(1), ..Timeouts::default() },
         access_log: true,
         metrics_per_path: true,
+        zone: None,
+        events: None,
     }
 }
 

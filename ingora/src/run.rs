@@ -58,6 +58,10 @@ struct ListenerArgs {
     /// Worker threads; without it as many as there are processors
     #[arg(long, env = "INGORA_THREADS", value_name = "NUMBER", value_parser = count::<usize>)]
     threads: Option<usize>,
+
+    /// Zone that it runs in (topology.kubernetes.io/zone); endpoints that EndpointSlices hint for it are preferred
+    #[arg(long, env = "INGORA_ZONE", value_name = "ZONE")]
+    zone: Option<String>,
 }
 
 impl ListenerArgs {
@@ -192,6 +196,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         timeouts: args.timeouts.timeouts(),
         access_log: args.access_log.access_log,
         metrics_per_path: args.metrics.metrics_per_path,
+        zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
+        events: None,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);

@@ -79,6 +79,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// May it get requests?
     pub readiness: Readiness,
+    /// Its share of the requests, relative to the other endpoints of the cluster; with 0 it gets none unless all have 0.
+    pub weight: u16,
     /// The zone it runs in.
     pub zone: Option<Arc<str>>,
     /// The zones whose traffic it should take (EndpointSlice `hints.forZones`); empty for all.
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     fn endpoint(address: &str, readiness: Readiness) -> Endpoint {
-        Endpoint { address: address.parse().unwrap(), readiness, zone: None, for_zones: [].into() }
+        Endpoint { address: address.parse().unwrap(), readiness, weight: 1, zone: None, for_zones: [].into() }
     }
 
     #[test]

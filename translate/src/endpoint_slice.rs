@@ -120,6 +120,7 @@ impl Addresses<'_> {
             out.extend(self.list.iter().map(|address| Endpoint {
                 address: SocketAddr::new(address.ip, number),
                 readiness: address.readiness,
+                weight: 1,
                 zone: address.zone.clone(),
                 for_zones: address.for_zones.clone(),
             }));

@@ -77,7 +77,7 @@ pub(crate) fn same(a: &Rules<Route>, b: &Rules<Route>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use features::{Backend, Resolved, Upstream};
+    use features::{Backend, Balance, Resolved, Upstream};
     use table::Rule;
 
     fn candidate(path: &str, place: Place) -> Candidate {
@@ -85,6 +85,7 @@ mod tests {
             labels: Arc::default(),
             backend: Backend::Refused(""),
             upstream: Upstream::default(),
+            balance: Balance::default(),
             plan: [].into(),
             resolved: Resolved::default(),
         };

@@ -201,8 +201,8 @@ fn tls_facts(part: &mut RulesPart, context: &Context<'_>) -> BTreeMap<HostPatter
 }
 
 fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
-    let (upstream, plan) = (settings.upstream, settings.plan.clone());
-    Route { labels: Arc::new(labels), backend, upstream, plan, resolved: features::Resolved::default() }
+    let (upstream, balance, plan) = (settings.upstream, settings.balance, settings.plan.clone());
+    Route { labels: Arc::new(labels), backend, upstream, balance, plan, resolved: features::Resolved::default() }
 }
 
 /// The route of the controller-wide default backend.
@@ -278,5 +278,9 @@ impl<'a> Kept<'a> {
 
 /// Do two routes mean the same?
 pub(crate) fn same(a: &Route, b: &Route) -> bool {
-    a.labels == b.labels && a.backend == b.backend && a.upstream == b.upstream && a.plan == b.plan
+    a.labels == b.labels
+        && a.backend == b.backend
+        && a.upstream == b.upstream
+        && a.balance == b.balance
+        && a.plan == b.plan
 }

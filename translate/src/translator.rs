@@ -2,8 +2,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use features::Route;
 use features::annotation::Config;
+use features::{ClusterPolicy, Route};
 use table::{ClusterId, Endpoints, Generation, HostPattern, Table};
 
 use crate::certificates::Certificates;
@@ -37,6 +37,8 @@ pub struct ExternalName {
 pub struct Output {
     /// The next table, if anything but endpoints changed.
     pub table: Option<Arc<Table<Route>>>,
+    /// Policies of clusters that are new or changed.
+    pub policies: Vec<(ClusterId, Arc<ClusterPolicy>)>,
     /// Endpoints of clusters that are new or changed; never of clusters in `external`.
     pub endpoints: Vec<(ClusterId, Arc<Endpoints>)>,
     /// Clusters whose endpoints a resolver must find (`Some`), or no longer (`None`).

@@ -7,6 +7,7 @@ use table::ClusterId;
 
 use super::label::{ByLabel, ClosedLabel, closed_label};
 use super::register::Register;
+use crate::upstream::Why;
 
 closed_label! {
     /// What became of an attempt to connect to an endpoint.
@@ -33,6 +34,8 @@ closed_label! {
         Ready = "ready",
         /// Only when none is ready.
         Draining = "draining",
+        /// It was ejected and is being probed.
+        Ejected = "ejected",
     }
 }
 
@@ -41,6 +44,18 @@ pub(crate) struct ClusterMetrics {
     connects: ByLabel<ConnectResult, IntCounter>,
     retries: IntCounter,
     endpoints: ByLabel<EndpointState, IntGauge>,
+    /// Resolved when something happens: few clusters ever lose an endpoint.
+    rare: Rare,
+    port: String,
+    id: ClusterId,
+}
+
+/// What happens rarely.
+#[derive(Clone)]
+struct Rare {
+    ejections: IntCounterVec,
+    returns: IntCounterVec,
+    panic: IntGaugeVec,
 }
 
 impl ClusterMetrics {
@@ -52,6 +67,33 @@ impl ClusterMetrics {
     /// Counts a request that is tried on another endpoint.
     pub(crate) fn retry(&self) {
         self.retries.inc();
+    }
+
+    /// Counts an endpoint that left the rotation.
+    pub(crate) fn ejection(&self, why: Why) {
+        let [namespace, service, port] = self.labels();
+        self.rare.ejections.with_label_values(&[namespace, service, port, why.as_str()]).inc();
+    }
+
+    /// Counts an endpoint that returned.
+    pub(crate) fn returned(&self) {
+        self.rare.returns.with_label_values(&self.labels()).inc();
+    }
+
+    /// Publishes how many endpoints are out of the rotation, and whether they are used all the same.
+    pub(crate) fn ejected(&self, number: usize) {
+        if let Some(gauge) = self.endpoints.get(EndpointState::Ejected) {
+            gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Publishes whether all endpoints are used because too many are out of the rotation.
+    pub(crate) fn panics(&self, panics: bool) {
+        self.rare.panic.with_label_values(&self.labels()).set(panics.into());
+    }
+
+    fn labels(&self) -> [&str; 3] {
+        [self.id.namespace(), self.id.service(), &self.port]
     }
 
     /// Publishes how many endpoints there are.
@@ -69,6 +111,7 @@ pub(super) struct Clusters {
     connects: IntCounterVec,
     retries: IntCounterVec,
     endpoints: IntGaugeVec,
+    rare: Rare,
     handles: Mutex<HashMap<ClusterId, Arc<ClusterMetrics>>>,
 }
 
@@ -90,6 +133,23 @@ impl Clusters {
                 "Endpoints by whether they may get requests.",
                 &["namespace", "service", "port", "state"],
             )?,
+            rare: Rare {
+                ejections: register.counters(
+                    "upstream_ejections_total",
+                    "Endpoints that left the rotation, by reason.",
+                    &["namespace", "service", "port", "reason"],
+                )?,
+                returns: register.counters(
+                    "upstream_returns_total",
+                    "Ejected endpoints that passed a probe and returned.",
+                    &["namespace", "service", "port"],
+                )?,
+                panic: register.gauges(
+                    "upstream_panic",
+                    "1 while more endpoints are ejected than may be, so that all are used.",
+                    &["namespace", "service", "port"],
+                )?,
+            },
             handles: Mutex::default(),
         })
     }
@@ -106,6 +166,9 @@ impl Clusters {
             connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
             retries: self.retries.with_label_values(&[namespace, service, &port]),
             endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
+            rare: self.rare.clone(),
+            port: port.clone(),
+            id: id.clone(),
         }
     }
 
@@ -121,6 +184,11 @@ impl Clusters {
             drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
         }
         drop(self.retries.remove_label_values(&[namespace, service, &port]));
+        drop(self.rare.returns.remove_label_values(&[namespace, service, &port]));
+        drop(self.rare.panic.remove_label_values(&[namespace, service, &port]));
+        for reason in Why::TEXTS {
+            drop(self.rare.ejections.remove_label_values(&[namespace, service, &port, reason]));
+        }
         for state in EndpointState::TEXTS {
             drop(self.endpoints.remove_label_values(&[namespace, service, &port, state]));
         }
@@ -143,7 +211,7 @@ mod tests {
         cluster.retry();
         cluster.endpoints(3, 1);
         let all = lines(&metrics, r#"namespace="shop""#);
-        assert_eq!(all.len(), ConnectResult::TEXTS.len() + 1 + 2);
+        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + 1);
         for line in [
             r#"ingora_upstream_connects_total{namespace="shop",port="web",result="refused",service="cart"} 1"#,
             r#"ingora_upstream_retries_total{namespace="shop",port="web",service="cart"} 1"#,

@@ -2,7 +2,7 @@
 use std::marker::PhantomData;
 
 /// A label whose values are known when the program is built.
-pub(super) trait ClosedLabel: Copy + 'static {
+pub(crate) trait ClosedLabel: Copy + 'static {
     /// Every value.
     const ALL: &'static [Self];
 
@@ -45,7 +45,7 @@ macro_rules! closed_label {
         }
     };
 }
-pub(super) use closed_label;
+pub(crate) use closed_label;
 
 /// One resolved handle for each value of a label.
 pub(super) struct ByLabel<L, M> {

@@ -10,6 +10,9 @@ use crate::context::Context;
 use crate::metrics::BadRequest;
 use crate::proxy::Proxy;
 
+/// Why a request is answered whose cluster is empty.
+pub(crate) const NO_ENDPOINTS: &str = "no_endpoints";
+
 /// What to do with a request.
 pub(crate) enum Decision {
     /// Send it on.
@@ -61,7 +64,7 @@ fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, conte
         return Decision::Answer(answer);
     }
     // Better here than when an endpoint is chosen: Pingora would close the connection then.
-    if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, "no_endpoints") }
+    if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, NO_ENDPOINTS) }
 }
 
 /// The client's `X-Request-ID`, or 32 random hexadecimal digits, as ingress-nginx's `generate-request-id` makes them.

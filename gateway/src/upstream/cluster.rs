@@ -1,149 +1,243 @@
-//! One cluster at run time: its endpoints and the turn of each.
-use std::collections::{BTreeSet, HashMap};
+//! One cluster at run time: its endpoints, its policy, and what requests choose from.
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
-use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::{Backend, BackendView, Extensions, HealthRegistry};
-use table::{Endpoints, Readiness};
+use features::{Balance, ClusterPolicy};
+use table::{ClusterId, Endpoints, Readiness};
+use tokio::sync::Notify;
 
+use super::health::{Contribution, Health};
+use crate::balance::{Ask, Choice, Endpoint, Member, Members};
 use crate::metrics::ClusterMetrics;
 
 /// The endpoints of one service port. Shared by every rule that names it, and kept across tables.
 ///
-/// Membership and health are Pingora's; what requests choose from is an immutable list that is made anew when one of them
-/// changes, so that choosing neither clones nor locks.
+/// What requests choose from is an immutable list that is made anew when an endpoint comes, goes or changes sides, so that
+/// choosing neither clones nor locks.
 pub(crate) struct Cluster {
-    view: BackendView,
-    members: Arc<Members>,
-    choice: ArcSwap<Box<[SocketAddr]>>,
-    next: AtomicUsize,
+    pub(crate) id: ClusterId,
+    health: Arc<Health>,
+    choice: ArcSwap<Choice>,
+    policy: ArcSwap<ClusterPolicy>,
+    turn: AtomicUsize,
+    /// Requests have chosen since the last look.
+    active: AtomicBool,
+    /// The median latency of the endpoints in microseconds; 0 when nothing is known.
+    typical: AtomicU32,
+    inner: Mutex<Inner>,
+    changed: Notify,
+    /// Requests that wait for an endpoint.
+    held: AtomicUsize,
     /// Resolved handles.
     pub(crate) metrics: Arc<ClusterMetrics>,
 }
 
-impl Cluster {
-    /// A cluster without endpoints. `health` is shared, so that an endpoint is checked once however many clusters have it.
-    pub(crate) fn new(health: Arc<HealthRegistry>, metrics: Arc<ClusterMetrics>) -> Self {
-        let members = Arc::new(Members::default());
-        Self {
-            view: BackendView::new_with_health_registry(Box::new(Discovery(members.clone())), health),
-            members,
-            choice: ArcSwap::from_pointee(Box::default()),
-            next: AtomicUsize::new(0),
-            metrics,
-        }
-    }
+/// Requests that may wait for the first endpoint of a cluster at a time.
+const HELD: usize = 1_024;
 
-    /// Takes new endpoints. Calls must not overlap.
-    pub(crate) async fn set_endpoints(&self, endpoints: &Endpoints) {
-        let draining = endpoints.list.iter().filter(|endpoint| endpoint.readiness == Readiness::Draining).count();
-        self.metrics.endpoints(endpoints.list.len() - draining, draining);
-        self.members.0.store(Arc::new(endpoints.eligible().map(|endpoint| endpoint.address).collect()));
-        // Discovery is a copy of the list above and cannot fail.
-        if let Err(error) = self.view.update(|_| ()).await {
-            tracing::error!(%error, "endpoints could not be updated");
-        }
-        self.refresh();
-    }
+/// Counts a request that waits, until dropped.
+struct Held<'a>(&'a AtomicUsize);
 
-    /// Makes the list of endpoints that may be chosen.
-    fn refresh(&self) {
-        let members = self.view.get_backend();
-        let ready = members.iter().filter(|backend| self.view.ready(backend));
-        let list: Box<[SocketAddr]> = ready.filter_map(|backend| backend.addr.as_inet().copied()).collect();
-        self.choice.store(Arc::new(list));
-    }
-
-    /// The next endpoint in turn that is not among `tried`.
-    pub(crate) fn pick(&self, tried: &[SocketAddr]) -> Option<SocketAddr> {
-        let choice = self.choice.load();
-        let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(choice.len())?;
-        let (before, from) = choice.split_at_checked(first)?;
-        from.iter().chain(before).find(|address| !tried.contains(address)).copied()
-    }
-
-    /// Is there an endpoint that is not among `tried`?
-    pub(crate) fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.choice.load().iter().any(|address| !tried.contains(address))
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
 #[derive(Default)]
-struct Members(ArcSwap<Vec<SocketAddr>>);
+struct Inner {
+    all: Vec<Member>,
+    members: Arc<Members>,
+    /// Endpoints that the active check gets from this cluster.
+    checked: Option<Contribution>,
+}
 
-struct Discovery(Arc<Members>);
+impl Cluster {
+    /// A cluster without endpoints.
+    pub(crate) fn new(id: ClusterId, health: Arc<Health>, metrics: Arc<ClusterMetrics>) -> Self {
+        Self {
+            id,
+            health,
+            choice: ArcSwap::default(),
+            policy: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+            active: AtomicBool::new(false),
+            typical: AtomicU32::new(0),
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            held: AtomicUsize::new(0),
+            metrics,
+        }
+    }
 
-#[async_trait]
-impl ServiceDiscovery for Discovery {
-    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let backend =
-            |address: &SocketAddr| Backend { addr: PingoraAddress::Inet(*address), weight: 1, ext: Extensions::new() };
-        Ok((self.0.0.load().iter().map(backend).collect(), HashMap::new()))
+    /// Takes a new policy.
+    pub(crate) fn set_policy(&self, policy: &Arc<ClusterPolicy>) {
+        self.policy.store(policy.clone());
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.contribute(&mut inner);
+        self.remake(&inner);
+    }
+
+    /// The policy.
+    pub(crate) fn policy(&self) -> Arc<ClusterPolicy> {
+        self.policy.load_full()
+    }
+
+    /// Takes new endpoints.
+    pub(crate) fn set_endpoints(self: &Arc<Self>, endpoints: &Endpoints) {
+        let now = self.health.now();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let had = std::mem::take(&mut inner.all);
+        inner.all = self.health.members(self, &had, endpoints);
+        self.welcome(&had, &inner.all, now);
+        inner.members = Arc::new(Members::new(&inner.all, &inner.members));
+        let draining = endpoints.list.iter().filter(|endpoint| endpoint.readiness == Readiness::Draining).count();
+        self.metrics.endpoints(endpoints.list.len() - draining, draining);
+        self.contribute(&mut inner);
+        self.remake(&inner);
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Gives its endpoints up: nothing is watched for it any more.
+    pub(super) fn retire(self: &Arc<Self>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.checked = None;
+        self.health.leave(self, &inner.all);
+    }
+
+    /// What is new in a cluster that serves already starts at the others' latency, and slowly if the policy says so.
+    fn welcome(&self, had: &[Member], all: &[Member], now: u64) {
+        let policy = self.policy.load();
+        let known = had.iter().filter_map(|member| member.endpoint.latency());
+        let (sum, number) = known.fold((0.0, 0u16), |(sum, number), latency| (sum + latency, number.saturating_add(1)));
+        for member in all.iter().filter(|member| had.iter().all(|old| !Arc::ptr_eq(&old.endpoint, &member.endpoint))) {
+            if number > 0 && member.endpoint.latency().is_none() {
+                member.endpoint.assume_latency(sum / f32::from(number), now);
+            }
+            if !had.is_empty() && policy.slow_start_new {
+                member.endpoint.start_slowly(now, policy.slow_start);
+            }
+        }
+    }
+
+    fn contribute(&self, inner: &mut Inner) {
+        let policy = self.policy.load();
+        inner.checked = policy.check.as_ref().map(|check| {
+            let addresses = inner.members.list().iter().map(|member| member.endpoint.address()).collect();
+            self.health.contribute(check, inner.checked.take(), addresses)
+        });
+    }
+
+    /// Makes the list of endpoints anew after one of them was ejected or has returned.
+    pub(crate) fn refresh(&self) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.remake(&inner);
+    }
+
+    fn remake(&self, inner: &Inner) {
+        let max = self.policy.load().ejection.max_percent;
+        let choice = Choice::new(inner.members.clone(), self.health.now(), max);
+        let out = inner.members.list().iter().filter(|member| member.endpoint.is_out()).count();
+        self.metrics.ejected(out);
+        let panicked = self.choice.swap(Arc::new(choice)).panics();
+        let panics = self.choice.load().panics();
+        if panics != panicked {
+            self.metrics.panics(panics);
+        }
+        if panics && !panicked {
+            tracing::warn!(cluster = %self.id, ejected = out, "more endpoints are ejected than may be; all are used");
+        } else if panicked && !panics {
+            tracing::info!(cluster = %self.id, ejected = out, "ejected endpoints are left out again");
+        }
+    }
+
+    /// An endpoint that was not tried; `None` when all were.
+    pub(crate) fn pick(
+        &self,
+        balance: Balance,
+        tried: &[SocketAddr],
+        key: Option<u64>,
+        now: Instant,
+    ) -> Option<Arc<Endpoint>> {
+        if !self.active.load(Relaxed) {
+            self.active.store(true, Relaxed);
+        }
+        let ask = Ask { now: self.health.at(now), random: fastrand::u64(..), tried, key };
+        self.choice.load().pick(balance, &self.turn, &ask).cloned()
+    }
+
+    /// Is there an endpoint that is not among `tried`?
+    pub(crate) fn has_untried(&self, tried: &[SocketAddr]) -> bool {
+        self.choice.load().has_untried(tried)
+    }
+
+    /// Waits for the first endpoint, for as long as the policy lets requests wait. Tells whether there is one.
+    pub(crate) async fn hold(&self) -> bool {
+        let hold = self.policy.load().hold;
+        if hold.is_zero() {
+            return false;
+        }
+        let before = self.held.fetch_add(1, Relaxed);
+        let _held = Held(&self.held);
+        if before >= HELD {
+            return false;
+        }
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                // Listens from here on, so that no change is missed between the look and the wait.
+                changed.as_mut().enable();
+                if self.has_untried(&[]) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(hold, wait).await.is_ok()
+    }
+
+    /// Have requests chosen since the last call?
+    pub(super) fn take_active(&self) -> bool {
+        self.active.swap(false, Relaxed)
+    }
+
+    /// The endpoints that may get requests, as of now.
+    pub(crate) fn members(&self) -> Arc<Members> {
+        self.choice.load().members().clone()
+    }
+
+    /// All endpoints, those that drain too.
+    pub(crate) fn all(&self) -> Vec<Member> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).all.clone()
+    }
+
+    /// Are more endpoints ejected than may be, so that all are used?
+    pub(crate) fn panics(&self) -> bool {
+        self.choice.load().panics()
+    }
+
+    /// Where ejections go.
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// The median latency of the endpoints, if it is known.
+    pub(crate) fn typical(&self) -> Option<Duration> {
+        let typical = self.typical.load(Relaxed);
+        (typical > 0).then(|| Duration::from_micros(typical.into()))
+    }
+
+    pub(super) fn set_typical(&self, micros: f32) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency is positive and fits")]
+        self.typical.store(micros as u32, Relaxed);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::Metrics;
-    use table::{ClusterId, Endpoint, ServicePort};
-
-    fn address(last: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, last], 80))
-    }
-
-    async fn cluster(endpoints: &[(u8, Readiness)]) -> Cluster {
-        let metrics = Metrics::new().unwrap().cluster(&ClusterId::new("ns", "svc", ServicePort::Number(80)));
-        let cluster = Cluster::new(Arc::new(HealthRegistry::new()), metrics);
-        set(&cluster, endpoints).await;
-        cluster
-    }
-
-    async fn set(cluster: &Cluster, endpoints: &[(u8, Readiness)]) {
-        let endpoint = |(last, readiness): &(u8, Readiness)| Endpoint {
-            address: address(*last),
-            readiness: *readiness,
-            zone: None,
-            for_zones: [].into(),
-        };
-        cluster.set_endpoints(&Endpoints::new(endpoints.iter().map(endpoint).collect())).await;
-    }
-
-    #[tokio::test]
-    async fn endpoints_take_turns() {
-        let cluster = cluster(&[(1, Readiness::Ready), (2, Readiness::Ready), (3, Readiness::Ready)]).await;
-        let mut counts = HashMap::new();
-        for _ in 0..300 {
-            *counts.entry(cluster.pick(&[]).unwrap()).or_insert(0) += 1;
-        }
-        assert_eq!(counts.values().collect::<Vec<_>>(), [&100; 3]);
-    }
-
-    #[tokio::test]
-    async fn a_tried_endpoint_is_not_chosen_again() {
-        let cluster = cluster(&[(1, Readiness::Ready), (2, Readiness::Ready)]).await;
-        for _ in 0..4 {
-            assert_eq!(cluster.pick(&[address(1)]), Some(address(2)));
-        }
-        assert_eq!(cluster.pick(&[address(1), address(2)]), None);
-    }
-
-    #[tokio::test]
-    async fn draining_endpoints_serve_only_alone() {
-        let cluster = cluster(&[(1, Readiness::Draining), (2, Readiness::Ready)]).await;
-        assert_eq!(cluster.pick(&[]), Some(address(2)));
-        assert_eq!(cluster.pick(&[]), Some(address(2)));
-        set(&cluster, &[(1, Readiness::Draining)]).await;
-        assert_eq!(cluster.pick(&[]), Some(address(1)));
-    }
-
-    #[tokio::test]
-    async fn without_endpoints_there_is_nothing_to_choose() {
-        assert_eq!(cluster(&[]).await.pick(&[]), None);
-    }
-}
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -28,6 +28,8 @@ pub(crate) fn config() -> Config {
             drain: Duration::from_secs(1),
         },
         access_log: false,
+        zone: None,
+        events: None,
         metrics_per_path: true,
     }
 }
@@ -174,6 +176,7 @@ impl Drop for Rig {
 
 fn update() -> Update<Route> {
     Update {
+        policies: Vec::new(),
         endpoints: Vec::new(),
         table: None,
         retired: Vec::new(),

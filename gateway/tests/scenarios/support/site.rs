@@ -83,6 +83,7 @@ impl Spec {
             labels: Arc::new(labels),
             backend: self.backend.clone(),
             upstream: settings.upstream,
+            balance: settings.balance,
             plan: settings.plan,
             resolved: Resolved::default(),
         };
@@ -194,5 +195,5 @@ impl Site {
 }
 
 fn endpoint(address: SocketAddr, readiness: Readiness) -> Endpoint {
-    Endpoint { address, readiness, zone: None, for_zones: [].into() }
+    Endpoint { address, readiness, weight: 1, zone: None, for_zones: [].into() }
 }

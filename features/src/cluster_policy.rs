@@ -1,0 +1,104 @@
+//! How the endpoints of a cluster are watched: checks, ejection, slow start. One policy for all rules that use it.
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Pattern;
+
+/// The policy of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterPolicy {
+    /// The active check; `None` for no check.
+    pub check: Option<Arc<Check>>,
+    /// When requests tell that an endpoint is bad.
+    pub ejection: Ejection,
+    /// How long an endpoint that comes back takes to get its full share.
+    pub slow_start: Duration,
+    /// Slow start also for endpoints that are new.
+    pub slow_start_new: bool,
+    /// How long a request waits for the first endpoint while there is none; zero answers 503 at once.
+    pub hold: Duration,
+}
+
+impl Default for ClusterPolicy {
+    fn default() -> Self {
+        Self {
+            check: None,
+            ejection: Ejection::default(),
+            slow_start: Duration::from_secs(10),
+            slow_start_new: false,
+            hold: Duration::ZERO,
+        }
+    }
+}
+
+/// When requests tell that an endpoint is bad (passive ejection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// A connection that cannot be made ejects at once.
+    pub on_connect: bool,
+    /// So many failures in a row eject: 502, 503, 504, a reset or a timeout before the answer. 0: never.
+    pub failures: u16,
+    /// A latency of so many times the cluster's median ejects. 0: never.
+    pub latency_factor: u16,
+    /// The largest share of endpoints that may be out of the rotation, in percent, 1 to 90. When more are bad, all are used.
+    pub max_percent: u8,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self { on_connect: true, failures: 3, latency_factor: 8, max_percent: 50 }
+    }
+}
+
+/// An active check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Another port than that of requests.
+    pub port: Option<u16>,
+    /// Between two checks of an endpoint; each waits up to a tenth longer.
+    pub interval: Duration,
+    /// For one check; at most the interval.
+    pub timeout: Duration,
+    /// Passed checks in a row that bring an endpoint back, at least 1.
+    pub rise: u16,
+    /// Failed checks in a row that take an endpoint out, at least 1.
+    pub fall: u16,
+}
+
+/// What an active check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// A connection is accepted.
+    Tcp,
+    /// A TLS handshake succeeds; the certificate is not verified.
+    Tls {
+        /// The server name that is sent, if any.
+        server_name: Box<str>,
+    },
+    /// A GET is answered.
+    Http {
+        /// HTTP/2 instead of HTTP/1.1.
+        http2: bool,
+        /// Over TLS; the certificate is not verified.
+        tls: bool,
+        /// Path and query.
+        path: Box<str>,
+        /// The Host field, also the server name that is sent; the endpoint's address when empty.
+        host: Box<str>,
+        /// Ranges of statuses that pass, both ends included.
+        statuses: Box<[(u16, u16)]>,
+        /// What the first 64 KiB of the body must match.
+        body: Option<Pattern>,
+    },
+    /// `grpc.health.v1.Health/Check` answers SERVING.
+    Grpc {
+        /// Over TLS; the certificate is not verified.
+        tls: bool,
+        /// The service asked for; empty for the server as a whole.
+        service: Box<str>,
+        /// The `:authority`; the endpoint's address when empty.
+        host: Box<str>,
+    },
+}

@@ -1,0 +1,255 @@
+//! What requests of a cluster choose from: an immutable list that is made anew when an endpoint comes, goes or changes sides.
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use features::Balance;
+
+use super::hash::{self, below, mix};
+use super::{Ask, Endpoint, Group, Ring};
+
+/// Requests in flight below which nobody is considered busy: stickiness and closeness are worth more.
+const QUIET: u32 = 8;
+
+/// While the endpoints of the own zone that work are at least 1 / 1.4 of all of them, they take everything.
+const HEADROOM: f32 = 1.4;
+
+/// The largest subset of a hash key.
+const SUBSET: usize = 16;
+
+/// An endpoint as a cluster has it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The endpoint, shared with other clusters.
+    pub endpoint: Arc<Endpoint>,
+    /// Its share of the requests, relative to the others.
+    pub weight: u16,
+    /// It gets requests only when all others drain as well.
+    pub draining: bool,
+    /// It should serve the gateway's own zone.
+    pub near: bool,
+}
+
+/// The endpoints of a cluster that may get requests: the ready ones, or else those that drain.
+#[derive(Debug, Default)]
+pub struct Members {
+    list: Box<[Member]>,
+    endpoints: Box<[Arc<Endpoint>]>,
+    /// Made when a rule first asks for it.
+    ring: OnceLock<Ring>,
+    /// Identities and indices, sorted; made when a rule first asks for it.
+    identities: OnceLock<Box<[(u64, u32)]>>,
+}
+
+impl Members {
+    /// Leaves those out that drain, unless all do. What hashing needs is made here when `before` had it, so that no
+    /// request waits for it.
+    #[must_use]
+    pub fn new(all: &[Member], before: &Self) -> Self {
+        let wanted = all.iter().all(|member| member.draining);
+        let list: Box<[Member]> = all.iter().filter(|member| member.draining == wanted).cloned().collect();
+        let endpoints = list.iter().map(|member| member.endpoint.clone()).collect();
+        let this = Self { list, endpoints, ring: OnceLock::new(), identities: OnceLock::new() };
+        if before.ring.get().is_some() {
+            this.ring();
+        }
+        if before.identities.get().is_some() {
+            this.identities();
+        }
+        this
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn list(&self) -> &[Member] {
+        &self.list
+    }
+
+    fn ring(&self) -> &Ring {
+        self.ring.get_or_init(|| Ring::new(&self.endpoints))
+    }
+
+    fn identities(&self) -> &[(u64, u32)] {
+        self.identities.get_or_init(|| {
+            let identity = |(index, endpoint): (u32, &Arc<Endpoint>)| (hash::endpoint(endpoint.address()), index);
+            let mut list: Box<[_]> = (0..).zip(&self.endpoints).map(identity).collect();
+            list.sort_unstable();
+            list
+        })
+    }
+}
+
+/// The members and which of them are in the rotation.
+#[derive(Debug, Default)]
+pub struct Choice {
+    members: Arc<Members>,
+    near: Group,
+    /// Endpoints that should serve other zones.
+    far: Group,
+    /// The share of requests that stays in the own zone.
+    near_share: f32,
+    panic: bool,
+}
+
+impl Choice {
+    /// Leaves out what is ejected, unless that is more than `max_percent` of the members: then all are used.
+    #[must_use]
+    pub fn new(members: Arc<Members>, now: u64, max_percent: u8) -> Self {
+        let list = members.list();
+        let out = list.iter().filter(|member| member.endpoint.is_out()).count();
+        let panic = out * 100 > list.len() * usize::from(max_percent);
+        let group = |near: bool| {
+            let takes = |member: &&Member| member.near == near && (panic || !member.endpoint.is_out());
+            let chosen: Vec<_> = list.iter().filter(takes).map(|m| (m.endpoint.clone(), m.weight)).collect();
+            Group::new(&chosen, now, panic)
+        };
+        let (near, far) = (group(true), group(false));
+        let all_near = list.iter().filter(|member| member.near).count();
+        #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+        let near_share = match (near.is_empty(), far.is_empty()) {
+            (true, _) => 0.0,
+            (_, true) => 1.0,
+            _ => HEADROOM * near.iter().count() as f32 / all_near as f32,
+        };
+        Self { members, near, far, near_share, panic }
+    }
+
+    /// The members it was made from.
+    #[must_use]
+    pub fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    /// Are more endpoints ejected than may be, so that all are used?
+    #[must_use]
+    pub fn panics(&self) -> bool {
+        self.panic
+    }
+
+    /// Chooses an endpoint that was not tried; rather one in the rotation than none. `turn` counts the turns of all.
+    pub fn pick(&self, balance: Balance, turn: &AtomicUsize, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        match balance {
+            Balance::Hash { bound, subset } => self.hashed(bound, usize::from(subset), turn, ask),
+            Balance::Sticky { persistent } => self.sticky(persistent, turn, ask),
+            Balance::RoundRobin => self.by_zone(ask, |group| group.in_turn(turn.fetch_add(1, Relaxed), ask)),
+            Balance::Random => self.by_zone(ask, |group| group.at_random(ask)),
+            Balance::LeastRequests => self.by_zone(ask, |group| group.least_requests(ask)),
+            Balance::PeakEwma => self.by_zone(ask, |group| group.peak_ewma(ask)),
+        }
+    }
+
+    /// Is there an endpoint that was not tried?
+    #[must_use]
+    pub fn has_untried(&self, tried: &[std::net::SocketAddr]) -> bool {
+        self.members.endpoints.iter().any(|endpoint| !tried.contains(&endpoint.address()))
+    }
+
+    fn by_zone<'s>(
+        &'s self,
+        ask: &Ask<'_>,
+        choose: impl Fn(&'s Group) -> Option<&'s Arc<Endpoint>>,
+    ) -> Option<&'s Arc<Endpoint>> {
+        if self.far.is_empty() {
+            return choose(&self.near);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+        let chance = (mix(ask.random) >> 40) as f32 / (1u32 << 24) as f32;
+        let (first, other) = if chance < self.near_share { (&self.near, &self.far) } else { (&self.far, &self.near) };
+        let chosen = choose(first).or_else(|| choose(other))?;
+        Some(self.spill(chosen, ask).unwrap_or(chosen))
+    }
+
+    /// Another zone's endpoint takes over when the chosen one has more than twice as many requests in flight.
+    fn spill(&self, chosen: &Endpoint, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        let load = chosen.in_flight();
+        if load <= QUIET {
+            return None;
+        }
+        let ask = Ask { random: mix(ask.random ^ 1), ..*ask };
+        self.far.at_random(&ask).filter(|other| load > other.in_flight().saturating_mul(2).saturating_add(QUIET))
+    }
+
+    fn hashed(&self, bound: Option<u16>, size: usize, turn: &AtomicUsize, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        let Some(key) = ask.key else { return self.pick(Balance::RoundRobin, turn, ask) };
+        let mut usable = self.from(key).filter(|endpoint| self.may(endpoint, ask));
+        if size > 1 {
+            return subset(usable, size, ask).or_else(|| self.untried(key, ask));
+        }
+        let Some(first) = usable.next() else { return self.untried(key, ask) };
+        let Some(bound) = bound.filter(|_| first.in_flight() >= QUIET) else { return Some(first) };
+        let limit = self.fair_load(ask) * f32::from(bound) / 100.0;
+        #[expect(clippy::cast_precision_loss, reason = "requests in flight are far fewer than 2^24")]
+        let fits = |endpoint: &&Arc<Endpoint>| (endpoint.in_flight() as f32) < limit;
+        if fits(&first) { Some(first) } else { usable.find(fits).or(Some(first)) }
+    }
+
+    fn sticky(&self, persistent: bool, turn: &AtomicUsize, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        let Some(key) = ask.key else { return self.pick(Balance::RoundRobin, turn, ask) };
+        if !persistent {
+            let usable = self.from(key).find(|endpoint| self.may(endpoint, ask));
+            return usable.or_else(|| self.untried(key, ask));
+        }
+        let bound = self.named(key).filter(|endpoint| self.may(endpoint, ask));
+        bound.or_else(|| self.pick(Balance::RoundRobin, turn, ask))
+    }
+
+    /// The endpoint of an identity ([`hash::endpoint`]).
+    #[must_use]
+    pub fn named(&self, identity: u64) -> Option<&Arc<Endpoint>> {
+        let identities = self.members.identities();
+        let place = identities.binary_search_by_key(&identity, |(identity, _)| *identity).ok()?;
+        let (_, index) = identities.get(place)?;
+        self.members.endpoints.get(*index as usize)
+    }
+
+    fn from(&self, key: u64) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.members.ring().from(key).filter_map(|index| self.members.endpoints.get(index))
+    }
+
+    fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
+        (self.panic || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
+    }
+
+    #[cold]
+    fn untried(&self, key: u64, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        self.from(key).find(|endpoint| !ask.tried.contains(&endpoint.address()))
+    }
+
+    /// What each endpoint would have in flight if all had the same, this request included; of many endpoints, some.
+    fn fair_load(&self, ask: &Ask<'_>) -> f32 {
+        let all = &self.members.endpoints;
+        let (number, step) = if all.len() <= 64 { (all.len(), 1) } else { (32, all.len() / 32) };
+        #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
+        let start = below(ask.random as u32, all.len());
+        let load = |at: usize| all.get((start + at * step) % all.len().max(1)).map_or(0, |e| e.in_flight());
+        let sum: u32 = (0..number).map(load).sum();
+        #[expect(clippy::cast_precision_loss, reason = "requests in flight are far fewer than 2^24")]
+        let fair = (sum as f32 + 1.0) / number.max(1) as f32;
+        fair
+    }
+}
+
+/// A random one of the first few different endpoints.
+fn subset<'e>(
+    endpoints: impl Iterator<Item = &'e Arc<Endpoint>>,
+    size: usize,
+    ask: &Ask<'_>,
+) -> Option<&'e Arc<Endpoint>> {
+    let (mut found, mut number): ([Option<&Arc<Endpoint>>; SUBSET], usize) = ([None; SUBSET], 0);
+    for endpoint in endpoints {
+        if found.iter().flatten().any(|known| Arc::ptr_eq(known, endpoint)) {
+            continue;
+        }
+        match found.get_mut(number) {
+            Some(free) if number < size => *free = Some(endpoint),
+            _ => break,
+        }
+        number += 1;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
+    let index = below(ask.random as u32, number);
+    found.get(index).copied().flatten()
+}
+
+#[cfg(test)]
+#[path = "choice_tests.rs"]
+mod tests;
