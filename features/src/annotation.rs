@@ -1,4 +1,5 @@
 //! Typed keys of annotations and of the controller's ConfigMap: one constant is name, parser, default and documentation.
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::objects::Objects;
@@ -118,9 +119,10 @@ impl Config {
 
 /// The annotations of one object while they are read; what nobody read is unknown.
 pub struct Reader<'a> {
-    values: BTreeMap<&'a str, &'a str>,
+    values: BTreeMap<&'a str, Cow<'a, str>>,
     config: &'a Config,
     objects: &'a dyn Objects,
+    translates_snippets: bool,
     read: BTreeSet<&'static str>,
     problems: Vec<Problem>,
 }
@@ -141,10 +143,10 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let values = annotations
             .into_iter()
-            .map(|(name, value)| (name, value.trim()))
+            .map(|(name, value)| (name, Cow::Borrowed(value.trim())))
             .filter(|(_, value)| !value.is_empty())
             .collect();
-        Self { values, config, objects, read: BTreeSet::new(), problems: Vec::new() }
+        Self { values, config, objects, translates_snippets: false, read: BTreeSet::new(), problems: Vec::new() }
     }
 
     /// Reads one annotation. A value that does not parse is reported and counts as absent.
@@ -169,6 +171,19 @@ impl<'a> Reader<'a> {
         self.take(key).or_else(|| self.config.get(config))
     }
 
+    /// Decides whether snippets are translated (`--translate-snippets`).
+    #[must_use]
+    pub fn translating_snippets(mut self, translates: bool) -> Self {
+        self.translates_snippets = translates;
+        self
+    }
+
+    /// Are snippets translated?
+    #[must_use]
+    pub(crate) fn translates_snippets(&self) -> bool {
+        self.translates_snippets
+    }
+
     /// The controller's ConfigMap.
     #[must_use]
     pub fn config(&self) -> &'a Config {
@@ -179,6 +194,11 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn objects(&self) -> &'a dyn Objects {
         self.objects
+    }
+
+    /// Adds an annotation that another one implies, unless it is there already.
+    pub(crate) fn imply(&mut self, name: &'static str, value: String) {
+        self.values.entry(name).or_insert(Cow::Owned(value));
     }
 
     /// Is the annotation there? Marks it as read.

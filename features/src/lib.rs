@@ -101,6 +101,7 @@ macro_rules! features {
 features! {
     TlsRedirect = tls_redirect,
     Cors = cors,
+    Snippet = snippet,
     CookieRewrite = cookie_rewrite,
     CustomHeaders = custom_headers,
 }
@@ -129,6 +130,8 @@ pub struct Input<'a> {
     pub facts: RuleFacts,
     /// What the Service port asks for.
     pub protocol: Protocol,
+    /// `--translate-snippets`: snippets are translated instead of refused.
+    pub translate_snippets: bool,
 }
 
 impl std::fmt::Debug for Input<'_> {
@@ -140,10 +143,12 @@ impl std::fmt::Debug for Input<'_> {
 /// Reads the annotations of an Ingress for one of its rules. Names have lost their prefix.
 #[must_use]
 pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input: &Input<'a>) -> Settings {
-    let mut reader = Reader::new(annotations, input.config, input.objects);
+    let mut reader =
+        Reader::new(annotations, input.config, input.objects).translating_snippets(input.translate_snippets);
     protection::read(&mut reader);
-    let upstream = upstream::read(&mut reader, input.protocol);
+    // Features may imply annotations of the upstream.
     let plan = read_plan(&mut reader, &input.facts);
+    let upstream = upstream::read(&mut reader, input.protocol);
     Settings { upstream, balance: Balance::default(), plan, problems: reader.finish() }
 }
 
@@ -218,6 +223,7 @@ mod tests {
             objects: &NoObjects,
             facts: RuleFacts::default(),
             protocol: Protocol::Http,
+            translate_snippets: false,
         };
         read(annotations.iter().copied(), &input)
     }

@@ -6,13 +6,15 @@ use std::fmt::Write;
 use crate::Request;
 
 /// A text with variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template(Box<[Part]>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(Box<str>),
     Variable(Variable),
+    /// A value that whoever expands the text keeps.
+    Slot(usize),
 }
 
 /// An nginx variable that stands for something of a request.
@@ -112,6 +114,11 @@ impl Template {
     /// # Errors
     /// Names a variable that is not known; completes "the value ...".
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with_slots(text, |_| None)
+    }
+
+    /// Reads a text in which some names stand for values of their own; they hide nginx's variables.
+    pub(crate) fn parse_with_slots(text: &str, slot: impl Fn(&str) -> Option<usize>) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         let mut plain = String::new();
@@ -121,12 +128,16 @@ impl Template {
             if name.is_empty() {
                 plain.push('$');
             } else {
-                let variable =
-                    Variable::parse(name).ok_or_else(|| format!("has the variable ${name}, which is not known"))?;
+                let part = match slot(name) {
+                    Some(slot) => Part::Slot(slot),
+                    None => Part::Variable(
+                        Variable::parse(name).ok_or_else(|| format!("has the variable ${name}, which is not known"))?,
+                    ),
+                };
                 if !plain.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut plain).into()));
                 }
-                parts.push(Part::Variable(variable));
+                parts.push(part);
             }
             rest = tail;
         }
@@ -151,18 +162,24 @@ impl Template {
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.0.iter().filter_map(|part| match part {
             Part::Variable(variable) => Some(variable),
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Slot(_) => None,
         })
     }
 
     /// Expands for a request. `captures` holds what the path's regular expression captured, the whole match first.
     #[must_use]
     pub fn expand(&self, request: &Request<'_>, captures: &[&str]) -> String {
+        self.expand_with_slots(request, captures, &[])
+    }
+
+    /// Expands with the values of slots; one that has none is empty.
+    pub(crate) fn expand_with_slots(&self, request: &Request<'_>, captures: &[&str], slots: &[String]) -> String {
         let mut out = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Variable(variable) => look_up(variable, request, captures, &mut out),
+                Part::Slot(slot) => out.push_str(slots.get(*slot).map_or("", String::as_str)),
             }
         }
         out

@@ -66,6 +66,12 @@ pub(crate) struct ClassArgs {
     #[arg(long, env = "INGORA_CONFIGMAP", value_name = "NAMESPACE/NAME")]
     configmap: Option<NamespacedName>,
 
+    /// Translate the directives that people use in snippets, and refuse others; without it snippets are refused
+    #[arg(long, env = "INGORA_TRANSLATE_SNIPPETS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    translate_snippets: bool,
+
     /// Prefix of the annotations that are read
     #[arg(long, env = "INGORA_ANNOTATIONS_PREFIX", value_name = "PREFIX",
           default_value_t = Options::default().annotations_prefix)]
@@ -85,6 +91,7 @@ impl ClassArgs {
             default_backend_service: pair(&self.default_backend_service),
             default_ssl_certificate: pair(&self.default_ssl_certificate),
             configmap: pair(&self.configmap),
+            translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }
     }

@@ -6,6 +6,7 @@ use features::{Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
+use crate::options::Options;
 use crate::text::Plain;
 
 /// The prefix of annotations that ingress-nginx does not have. Unlike the other one it is not an option, and the names keep
@@ -17,18 +18,25 @@ pub(crate) struct Annotations<'a> {
     prefix: &'a str,
     config: &'a Config,
     objects: &'a dyn Objects,
+    translate_snippets: bool,
     values: Vec<(&'a str, &'a str)>,
     read: Vec<((RuleFacts, Protocol), Settings)>,
 }
 
 impl<'a> Annotations<'a> {
-    pub(crate) fn new(ingress: &'a Ingress, prefix: &'a str, config: &'a Config, objects: &'a dyn Objects) -> Self {
+    pub(crate) fn new(
+        ingress: &'a Ingress,
+        options: &'a Options,
+        config: &'a Config,
+        objects: &'a dyn Objects,
+    ) -> Self {
+        let (prefix, translate_snippets) = (&*options.annotations_prefix, options.translate_snippets);
         let ours = |name: &'a str| name.starts_with(OWN).then_some(name);
         let theirs = |name: &'a str| name.strip_prefix(prefix)?.strip_prefix('/');
         let strip = |name: &'a str| ours(name).or_else(|| theirs(name));
         let values = ingress.metadata.annotations.iter().flatten();
         let values = values.filter_map(|(name, value)| Some((strip(name)?, &**value))).collect();
-        Self { prefix, config, objects, values, read: Vec::new() }
+        Self { prefix, config, objects, translate_snippets, values, read: Vec::new() }
     }
 
     /// What they say about a rule.
@@ -36,7 +44,13 @@ impl<'a> Annotations<'a> {
         let kind = (facts, protocol);
         let index = self.read.iter().position(|(known, _)| *known == kind).unwrap_or(self.read.len());
         if index == self.read.len() {
-            let input = Input { config: self.config, objects: self.objects, facts, protocol };
+            let input = Input {
+                config: self.config,
+                objects: self.objects,
+                facts,
+                protocol,
+                translate_snippets: self.translate_snippets,
+            };
             let settings = features::read(self.values.iter().copied(), &input);
             self.read.push((kind, settings));
         }
@@ -91,7 +105,8 @@ mod tests {
     fn report(annotations: &[(&str, &str)]) -> (bool, Vec<(&'static str, String)>) {
         let ingress = ingress(annotations);
         let config = Config::default();
-        let mut annotations = Annotations::new(&ingress, "p", &config, &NoObjects);
+        let options = Options { annotations_prefix: "p".to_owned(), ..Options::default() };
+        let mut annotations = Annotations::new(&ingress, &options, &config, &NoObjects);
         for host_has_tls in [false, true] {
             annotations.settings(RuleFacts { host_has_tls }, Protocol::Http);
         }

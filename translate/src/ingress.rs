@@ -106,7 +106,7 @@ pub(crate) fn translate(
 
     let tls_by_host = tls_facts(&mut part, context);
     let referred = Referred::new(context.snapshot, &key.namespace, context.config);
-    let mut annotations = Annotations::new(ingress, &context.options.annotations_prefix, context.config, &referred);
+    let mut annotations = Annotations::new(ingress, context.options, context.config, &referred);
     let facts = |host: &HostPattern| RuleFacts { host_has_tls: tls_by_host.get(host).copied().unwrap_or_default() };
     for draft in &drafts {
         annotations.settings(facts(&draft.host), draft.target.protocol);
@@ -208,7 +208,8 @@ fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
 /// The route of the controller-wide default backend.
 pub(crate) fn default_route(target: &Target, cluster: ClusterId, config: &Config) -> Route {
     let labels = Labels { service: target.service.clone(), service_port: target.port.clone(), ..Labels::default() };
-    let input = Input { config, objects: &NoObjects, facts: RuleFacts::default(), protocol: target.protocol };
+    let (facts, protocol) = (RuleFacts::default(), target.protocol);
+    let input = Input { config, objects: &NoObjects, facts, protocol, translate_snippets: false };
     let settings = features::read([], &input);
     route(labels, Backend::Cluster(cluster), &settings)
 }

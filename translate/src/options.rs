@@ -17,6 +17,8 @@ pub struct Options {
     pub default_ssl_certificate: Option<(String, String)>,
     /// `--configmap`: namespace and name of the controller's ConfigMap.
     pub configmap: Option<(String, String)>,
+    /// `--translate-snippets`: snippets are translated instead of refused.
+    pub translate_snippets: bool,
     /// `--annotations-prefix`, without the slash.
     pub annotations_prefix: String,
 }
@@ -31,6 +33,7 @@ impl Default for Options {
             default_backend_service: None,
             default_ssl_certificate: None,
             configmap: None,
+            translate_snippets: false,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }
     }

@@ -25,6 +25,7 @@ struct Written {
     default_backend_service: Option<String>,
     default_ssl_certificate: Option<String>,
     configmap: Option<String>,
+    translate_snippets: bool,
     annotations_prefix: Option<String>,
 }
 
@@ -40,6 +41,7 @@ impl Written {
             default_backend_service: key(self.default_backend_service),
             default_ssl_certificate: key(self.default_ssl_certificate),
             configmap: key(self.configmap),
+            translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.unwrap_or(default.annotations_prefix),
             ..default
         }

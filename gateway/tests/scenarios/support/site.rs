@@ -65,7 +65,8 @@ impl Spec {
 
     fn rule(&self, host_has_tls: bool) -> Arc<Rule<Route>> {
         let (config, facts) = (Config::default(), RuleFacts { host_has_tls });
-        let input = Input { config: &config, objects: &NoObjects, facts, protocol: self.protocol };
+        let input =
+            Input { config: &config, objects: &NoObjects, facts, protocol: self.protocol, translate_snippets: false };
         let settings = features::read(self.annotations.iter().copied(), &input);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
