@@ -247,6 +247,24 @@ pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
+/// A time with its unit: `250ms`, `5s`, `2m` or `1h`, from a millisecond to a day.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end).unwrap_or_default();
+    let scale = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok();
+    match number.zip(scale).and_then(|(number, scale)| number.checked_mul(scale)) {
+        Some(millis @ 1..=86_400_000) => Ok(std::time::Duration::from_millis(millis)),
+        _ => Err("is not a time with a unit, as 250ms, 5s, 2m or 1h, from 1ms to 24h".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,6 +338,29 @@ mod tests {
         assert!(seconds("60").is_ok());
         for text in ["60s", "0", "-1", "1.5", "86401", ""] {
             assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in [("250ms", 250), ("5s", 5000), ("2m", 120_000), ("24h", 86_400_000)] {
+            assert_eq!(duration(text).map(|time| time.as_millis()), Ok(millis), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "0s",
+            "25h",
+            "-1s",
+            "1.5s",
+            "1d",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "5 s",
+            "٣s",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

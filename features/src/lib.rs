@@ -10,6 +10,7 @@ mod objects;
 mod pattern;
 mod protection;
 mod request;
+mod retry;
 mod route;
 mod template;
 mod upstream;
@@ -21,6 +22,7 @@ pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use pattern::Pattern;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
+pub use retry::{Conditions, Retry};
 pub use route::{Backend, Labels, Protocol, Route, Upstream};
 pub use table::Resolved;
 pub use template::{Template, Variable};
@@ -182,13 +184,14 @@ pub fn respond(plan: &[Configured], request: &Request<'_>, edits: &Edits, head: 
 /// Every annotation key with the module it belongs to: what the documentation is printed from.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, keys, _)| (*module, *keys));
-    features.chain([("upstream", upstream::KEYS)]).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+    let more = [("upstream", upstream::KEYS), ("retry", retry::KEYS)];
+    features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }
 
 /// Every key of the controller's ConfigMap with the module it belongs to. A key may stand in several modules.
 pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, _, keys)| (*module, *keys));
-    let more = [("upstream", upstream::CONFIG), ("objects", objects::CONFIG)];
+    let more = [("upstream", upstream::CONFIG), ("retry", retry::CONFIG), ("objects", objects::CONFIG)];
     features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }
 

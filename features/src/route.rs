@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, PerCluster, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured};
+use crate::{Balance, ClusterPolicy, Configured, Retry};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -86,6 +86,12 @@ pub struct Upstream {
     pub read_timeout: Duration,
     /// Limit between two writes.
     pub send_timeout: Duration,
+    /// Limit from the head of the request to the end of the answer.
+    pub request_timeout: Option<Duration>,
+    /// Limit for silence on both sides of a connection that changed its protocol; the read timeout without one.
+    pub upgrade_idle: Option<Duration>,
+    /// When a request is tried again.
+    pub retry: Retry,
 }
 
 /// The defaults of ingress-nginx.
@@ -96,6 +102,9 @@ impl Default for Upstream {
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
+            request_timeout: None,
+            upgrade_idle: None,
+            retry: Retry::default(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! How to talk to endpoints: protocol and timeouts.
 use std::time::Duration;
 
-use crate::Keys;
-use crate::annotation::{Key, OnError, Reader, Row, Support, seconds};
+use crate::annotation::{Key, OnError, Reader, Row, Support, duration, seconds};
 use crate::route::{Protocol, Upstream};
+use crate::{Keys, retry};
 
 const PROTOCOL: Key<Protocol> = Key {
     row: Row {
@@ -59,20 +59,51 @@ const SEND: Key<Duration> = Key {
     on_error: OnError::Default,
 };
 
+const REQUEST: Key<Duration> = Key {
+    row: Row {
+        name: "ingora.io/request-timeout",
+        sentence: "How long a request may take from its head to the end of its answer, tries included, as 500ms, 30s or 5m.",
+        default: "no limit",
+        example: "30s",
+        support: Support::Honoured,
+    },
+    parse: duration,
+    on_error: OnError::Default,
+};
+
+const UPGRADE_IDLE: Key<Duration> = Key {
+    row: Row {
+        name: "ingora.io/upgrade-idle-timeout",
+        sentence: "How long both sides of a WebSocket, or of another connection that changed its protocol, may be silent.",
+        default: "proxy-read-timeout",
+        example: "1h",
+        support: Support::Honoured,
+    },
+    parse: duration,
+    on_error: OnError::Default,
+};
+
+const GLOBAL_REQUEST: Key<Duration> = Key { row: Row { name: "request-timeout", ..REQUEST.row }, ..REQUEST };
+const GLOBAL_UPGRADE_IDLE: Key<Duration> =
+    Key { row: Row { name: "upgrade-idle-timeout", ..UPGRADE_IDLE.row }, ..UPGRADE_IDLE };
+
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND];
+pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND, &REQUEST, &UPGRADE_IDLE];
 
 /// The keys of the ConfigMap that [`read`] takes.
-pub(crate) const CONFIG: Keys = &[];
+pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOBAL_UPGRADE_IDLE];
 
 /// Reads the settings; `protocol` is what the Service port asks for.
 pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
     let default = Upstream::default();
     Upstream {
         protocol: reader.take(&PROTOCOL).unwrap_or(protocol),
-        connect_timeout: reader.take(&CONNECT).unwrap_or(default.connect_timeout),
-        read_timeout: reader.take(&READ).unwrap_or(default.read_timeout),
-        send_timeout: reader.take(&SEND).unwrap_or(default.send_timeout),
+        connect_timeout: reader.take_or(&CONNECT, &CONNECT).unwrap_or(default.connect_timeout),
+        read_timeout: reader.take_or(&READ, &READ).unwrap_or(default.read_timeout),
+        send_timeout: reader.take_or(&SEND, &SEND).unwrap_or(default.send_timeout),
+        request_timeout: reader.take_or(&REQUEST, &GLOBAL_REQUEST),
+        upgrade_idle: reader.take_or(&UPGRADE_IDLE, &GLOBAL_UPGRADE_IDLE),
+        retry: retry::read(reader),
     }
 }
 
@@ -88,6 +119,16 @@ mod tests {
         let mut reader = Reader::new([("backend-protocol", "https")], &config, &NoObjects);
         assert_eq!(read(&mut reader, Protocol::H2c).protocol, Protocol::Https);
         assert_eq!(read(&mut Reader::new([], &config, &NoObjects), Protocol::H2c).protocol, Protocol::H2c);
+    }
+
+    #[test]
+    fn the_config_map_gives_timeouts_to_rules_without_their_own() {
+        let config = [("proxy-read-timeout", "7"), ("proxy-connect-timeout", "8"), ("request-timeout", "9s")];
+        let config = Config::new(config.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut reader = Reader::new([("proxy-connect-timeout", "3")], &config, &NoObjects);
+        let upstream = read(&mut reader, Protocol::Http);
+        assert_eq!((upstream.read_timeout.as_secs(), upstream.connect_timeout.as_secs()), (7, 3));
+        assert_eq!(upstream.request_timeout, Some(Duration::from_secs(9)));
     }
 
     #[test]
