@@ -5,7 +5,7 @@
 mod line;
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ use http::{HeaderValue, Method, Uri, Version};
 use prometheus::IntCounter;
 
 use crate::metrics::Metrics;
+use crate::upstream::Attempt;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
@@ -58,10 +59,8 @@ pub(crate) struct Record {
     pub(crate) request_id: Option<HeaderValue>,
     /// The objects of the rule.
     pub(crate) labels: Arc<Labels>,
-    /// The endpoints that were tried, the one that served last.
-    pub(crate) upstream: Vec<SocketAddr>,
-    /// The status of the endpoint.
-    pub(crate) upstream_status: Option<u16>,
+    /// The tries, the one that served last.
+    pub(crate) attempts: Vec<Attempt>,
     /// One short word for why the gateway answered itself or failed; empty when an endpoint answered.
     pub(crate) reason: &'static str,
     /// The client's TLS connection.
@@ -185,8 +184,7 @@ pub(crate) mod tests {
             referer: None,
             request_id: None,
             labels: Arc::default(),
-            upstream: vec![],
-            upstream_status: None,
+            attempts: vec![],
             reason: "",
             tls: None,
             retries: 0,

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use features::{Edits, Route};
 use http::HeaderValue;
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use table::Rule;
 
 use crate::metrics::RuleMetrics;
-use crate::upstream::{Cluster, Lease};
+use crate::phases::retry::Again;
+use crate::upstream::{Attempts, Cluster, Lease};
 
 /// The state of one request. The rule is found once; a retry must not see another one.
 pub(crate) struct Context {
@@ -18,12 +20,17 @@ pub(crate) struct Context {
     pub(crate) rule: Option<Arc<Rule<Route>>>,
     /// `X-Request-ID`, the client's or a new one.
     pub(crate) request_id: Option<HeaderValue>,
-    /// The endpoints that were tried; the last one is in use.
+    /// The endpoints that were tried; the last one is in use. One whose kept connection was stale may be tried again and
+    /// is not among them.
     pub(crate) tried: Vec<SocketAddr>,
     /// The try in use.
     pub(crate) lease: Option<Lease>,
-    /// What the endpoint answered.
-    pub(crate) upstream_status: u16,
+    /// What each try came to.
+    pub(crate) attempts: Attempts,
+    /// When the request must have ended (`ingora.io/request-timeout`).
+    pub(crate) deadline: Option<Instant>,
+    /// What was decided about a further try.
+    pub(crate) again: Again,
     /// What features changed; `None` when the rule has none.
     pub(crate) edits: Option<Box<Edits>>,
     /// Why the gateway answered itself, or why the request failed.
@@ -38,9 +45,35 @@ impl Context {
             request_id: None,
             tried: Vec::new(),
             lease: None,
-            upstream_status: 0,
+            attempts: Attempts::default(),
+            deadline: None,
+            again: Again::default(),
             edits: None,
             reason: "",
+        }
+    }
+}
+
+impl Context {
+    /// Starts the clock of a request whose rule limits its time. A connection that changes its protocol has no end.
+    pub(crate) fn limit(&mut self, upgrade: bool) {
+        let limit = self.rule.as_ref().and_then(|rule| rule.policy.upstream.request_timeout);
+        self.deadline = limit.filter(|_| !upgrade).map(|limit| self.started + limit);
+    }
+
+    /// Is there time left for the request?
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn in_time(&mut self) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => {
+                self.reason = "request_timeout";
+                let mut error = Error::explain(ErrorType::HTTPStatus(504), "the time for the request has passed");
+                error.esource = ErrorSource::Internal;
+                Err(error)
+            }
+            _ => Ok(()),
         }
     }
 }

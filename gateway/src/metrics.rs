@@ -6,6 +6,7 @@ mod catalogue;
 mod cluster;
 mod connection;
 mod control;
+mod flow;
 pub(crate) mod label;
 mod register;
 mod rule;
@@ -16,6 +17,7 @@ pub(crate) use connection::{
     Alpn, BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal, TlsSession, TlsVersion,
 };
 pub(crate) use control::ControlPlane;
+pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 

@@ -4,6 +4,7 @@ pub(crate) mod peer;
 pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod upgrade;
 pub(crate) mod upstream_request;

@@ -1,7 +1,9 @@
 //! Pingora's phases, each a call into `phases/`.
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use features::{Answer, Backend, Labels, Route};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -19,7 +21,7 @@ use crate::context::{Context, Handles};
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::request::Decision;
-use crate::phases::{log, peer, plan, request, response, upstream_request};
+use crate::phases::{log, peer, plan, request, response, retry, upstream_request};
 
 /// The proxy that every worker runs.
 #[derive(Clone)]
@@ -71,7 +73,8 @@ impl Proxy {
     /// What both sides of a WebSocket may be silent for is the rule's to say, as with nginx's `proxy_read_timeout`.
     fn let_upgrades_idle(session: &mut Session, context: &Context) {
         if let (true, Some(rule)) = (session.is_upgrade_req(), &context.rule) {
-            session.set_read_timeout(Some(rule.policy.upstream.read_timeout));
+            let upstream = &rule.policy.upstream;
+            session.set_read_timeout(Some(upstream.upgrade_idle.unwrap_or(upstream.read_timeout)));
         }
     }
 }
@@ -95,6 +98,7 @@ impl ProxyHttp for Proxy {
         match self.hold(request::decide(self, session, context), context).await {
             Decision::Proceed => {
                 Self::let_upgrades_idle(session, context);
+                context.limit(session.is_upgrade_req());
                 Ok(false)
             }
             Decision::Answer(answer) => {
@@ -109,8 +113,8 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        peer::choose(self, context)
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        peer::choose(self, session, context)
     }
 
     async fn connected_to_upstream(
@@ -122,20 +126,19 @@ impl ProxyHttp for Proxy {
         _: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
-        if !reused {
-            peer::connected(self, context);
-        }
+        peer::connected(self, context, reused);
         Ok(())
     }
 
     fn fail_to_connect(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &HttpPeer,
         context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        peer::failed_to_connect(self, context, &mut error);
+        peer::failed_to_connect(self, context, &error);
+        retry::after_connecting_failed(self, session, context, &mut error);
         error
     }
 
@@ -148,7 +151,7 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         peer::judge_failure(self, context, reused, &error);
-        peer::failed_while_proxying(session, context, reused, &mut error);
+        retry::after_proxying_failed(self, session, context, reused, &mut error);
         error
     }
 
@@ -161,16 +164,44 @@ impl ProxyHttp for Proxy {
         upstream_request::edit(session, head, context)
     }
 
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.in_time()
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if !head.status.is_informational() || head.status == 101 {
+            peer::answered(self, context, head.status.as_u16());
+        }
+        retry::after_head(self, session, head, context)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        context.in_time().map(|()| None)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        context.upstream_status = head.status.as_u16();
-        if !head.status.is_informational() || head.status == 101 {
-            peer::answered(self, context, context.upstream_status);
-        }
         response::fit(session, head);
         plan::on_response(session, context, head);
         if *self.draining.borrow() {
@@ -181,7 +212,9 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
         let (status, reason) = response::failure(error);
-        context.reason = reason;
+        if context.reason.is_empty() {
+            context.reason = reason;
+        }
         tracing::debug!(%error, status, reason, "request failed");
         if status > 0 && session.response_written().is_none() {
             // Pingora closes the connection of a request that failed, so the answer must say so.

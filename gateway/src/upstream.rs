@@ -1,4 +1,6 @@
 //! Towards the endpoints: clusters that outlive tables, the choice of an endpoint, and what Pingora needs to connect.
+mod attempt;
+mod budget;
 mod cluster;
 mod health;
 mod lease;
@@ -6,10 +8,11 @@ mod peer;
 mod peers;
 mod registry;
 
+pub(crate) use attempt::{Attempt, Attempts};
 pub(crate) use cluster::Cluster;
 pub use health::{EndpointChange, EndpointEvent};
 pub(crate) use health::{Health, Why, watch};
 pub(crate) use lease::Lease;
-pub(crate) use peer::peer;
+pub(crate) use peer::{Waits, peer};
 pub(crate) use peers::peers;
 pub(crate) use registry::Registry;

@@ -45,7 +45,7 @@ struct Line<'r> {
     service: &'r str,
     service_port: &'r str,
     rule_path: &'r str,
-    upstream: &'r [SocketAddr],
+    upstream: Vec<SocketAddr>,
     upstream_status: Option<u16>,
     reason: &'static str,
     tls: Option<TlsField<'r>>,
@@ -81,8 +81,8 @@ impl<'r> From<&'r Record> for Line<'r> {
             service: &labels.service,
             service_port: &labels.service_port,
             rule_path: &labels.path,
-            upstream: &record.upstream,
-            upstream_status: record.upstream_status,
+            upstream: record.attempts.iter().map(|attempt| attempt.address).collect(),
+            upstream_status: record.attempts.last().map(|last| last.status).filter(|status| *status > 0),
             reason: record.reason,
             tls: record
                 .tls
@@ -142,9 +142,11 @@ mod tests {
     use super::*;
     use crate::access_log::Tls;
     use crate::access_log::tests::record;
+    use crate::upstream::Attempts;
     use features::Labels;
     use http::Uri;
     use std::sync::Arc;
+    use std::time::Instant;
 
     fn line(record: &Record) -> String {
         let mut out = Vec::new();
@@ -162,13 +164,17 @@ mod tests {
             host: "*.com".into(),
             path: "/cart".into(),
         };
+        let mut attempts = Attempts::default();
+        for address in ["10.0.0.1:80", "[fd00::1]:80"] {
+            attempts.begin(address.parse().unwrap(), Instant::now());
+        }
+        attempts.now().unwrap().status = 200;
         let record = Record {
             target: Uri::from_static("http://a.com/cart/a%20b?x=1&y"),
             user_agent: Some(HeaderValue::from_static("curl")),
             request_id: Some(HeaderValue::from_static("0af7")),
             labels: Arc::new(labels),
-            upstream: vec!["10.0.0.1:80".parse().unwrap(), "[fd00::1]:80".parse().unwrap()],
-            upstream_status: Some(200),
+            attempts: attempts.take(),
             tls: Some(Tls { version: "TLSv1.3".into(), sni: Some("a.com".into()) }),
             retries: 1,
             ..record("/")

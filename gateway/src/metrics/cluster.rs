@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use table::ClusterId;
 
+use super::flow::{Flow, FlowMetrics};
 use super::label::{ByLabel, ClosedLabel, closed_label};
 use super::register::Register;
 use crate::upstream::Why;
@@ -42,8 +43,9 @@ closed_label! {
 /// The handle of one cluster's metrics.
 pub(crate) struct ClusterMetrics {
     connects: ByLabel<ConnectResult, IntCounter>,
-    retries: IntCounter,
     endpoints: ByLabel<EndpointState, IntGauge>,
+    /// Retries, and what was refused.
+    pub(crate) flow: FlowMetrics,
     /// Resolved when something happens: few clusters ever lose an endpoint.
     rare: Rare,
     port: String,
@@ -62,11 +64,6 @@ impl ClusterMetrics {
     /// Counts an attempt to connect.
     pub(crate) fn connect(&self, result: ConnectResult) {
         self.connects.inc(result);
-    }
-
-    /// Counts a request that is tried on another endpoint.
-    pub(crate) fn retry(&self) {
-        self.retries.inc();
     }
 
     /// Counts an endpoint that left the rotation.
@@ -109,9 +106,9 @@ impl ClusterMetrics {
 /// The handles of all clusters.
 pub(super) struct Clusters {
     connects: IntCounterVec,
-    retries: IntCounterVec,
     endpoints: IntGaugeVec,
     rare: Rare,
+    flow: Flow,
     handles: Mutex<HashMap<ClusterId, Arc<ClusterMetrics>>>,
 }
 
@@ -122,11 +119,6 @@ impl Clusters {
                 "upstream_connects_total",
                 "Attempts to connect to an endpoint.",
                 &["namespace", "service", "port", "result"],
-            )?,
-            retries: register.counters(
-                "upstream_retries_total",
-                "Requests that were tried on another endpoint.",
-                &["namespace", "service", "port"],
             )?,
             endpoints: register.gauges(
                 "upstream_endpoints",
@@ -150,6 +142,7 @@ impl Clusters {
                     &["namespace", "service", "port"],
                 )?,
             },
+            flow: Flow::new(register)?,
             handles: Mutex::default(),
         })
     }
@@ -164,8 +157,8 @@ impl Clusters {
         let (namespace, service): (&str, &str) = (id.namespace(), id.service());
         ClusterMetrics {
             connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
-            retries: self.retries.with_label_values(&[namespace, service, &port]),
             endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
+            flow: self.flow.resolve(id),
             rare: self.rare.clone(),
             port: port.clone(),
             id: id.clone(),
@@ -177,13 +170,13 @@ impl Clusters {
         if handles.remove(id).is_none() {
             return;
         }
+        self.flow.retire(id);
         let port = id.port().to_string();
         let (namespace, service): (&str, &str) = (id.namespace(), id.service());
         // All of them were made together; one that is gone already is what is wanted.
         for result in ConnectResult::TEXTS {
             drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
         }
-        drop(self.retries.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.returns.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.panic.remove_label_values(&[namespace, service, &port]));
         for reason in Why::TEXTS {
@@ -198,8 +191,8 @@ impl Clusters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
     use crate::metrics::tests::lines;
+    use crate::metrics::{Metrics, RetryReason};
     use table::ServicePort;
 
     #[test]
@@ -208,20 +201,20 @@ mod tests {
         let id = ClusterId::new("shop", "cart", ServicePort::Name("web".into()));
         let cluster = metrics.cluster(&id);
         cluster.connect(ConnectResult::Refused);
-        cluster.retry();
+        cluster.flow.retry(RetryReason::Status);
         cluster.endpoints(3, 1);
         let all = lines(&metrics, r#"namespace="shop""#);
-        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + 1);
+        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + RetryReason::TEXTS.len() + 1);
         for line in [
             r#"ingora_upstream_connects_total{namespace="shop",port="web",result="refused",service="cart"} 1"#,
-            r#"ingora_upstream_retries_total{namespace="shop",port="web",service="cart"} 1"#,
+            r#"ingora_upstream_retries_total{namespace="shop",port="web",reason="status",service="cart"} 1"#,
             r#"ingora_upstream_endpoints{namespace="shop",port="web",service="cart",state="ready"} 3"#,
             r#"ingora_upstream_endpoints{namespace="shop",port="web",service="cart",state="draining"} 1"#,
         ] {
             assert!(all.iter().any(|have| have == line), "{line}");
         }
         metrics.retire_cluster(&id);
-        cluster.retry();
+        cluster.flow.retry(RetryReason::Status);
         assert_eq!(lines(&metrics, "shop"), [""; 0]);
     }
 

@@ -33,7 +33,8 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         Some(rule) => rule.policy.labels.clone(),
         None => proxy.no_labels.clone(),
     };
-    let retries = context.tried.len().saturating_sub(1);
+    let retries = context.attempts.len().saturating_sub(1);
+    context.attempts.end(session.upstream_body_bytes_received() as u64, 502);
     Record {
         time: jiff::Timestamp::now() - duration,
         method: head.method.clone(),
@@ -49,8 +50,7 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         referer: head.headers.get(header::REFERER).cloned(),
         request_id: context.request_id.take(),
         labels,
-        upstream: std::mem::take(&mut context.tried),
-        upstream_status: (context.upstream_status > 0).then_some(context.upstream_status),
+        attempts: context.attempts.take(),
         reason: context.reason,
         tls: client.and_then(|client| client.tls.clone()),
         retries: u32::try_from(retries).unwrap_or(u32::MAX),

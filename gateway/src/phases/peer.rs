@@ -1,48 +1,54 @@
-//! Which endpoint gets the request, and whether another one may try after a failure.
+//! Which endpoint gets the request, and how long it may take.
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use features::Route;
+use features::{Route, Upstream};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use table::Rule;
 
 use crate::context::Context;
 use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
-use crate::upstream::{self, Cluster, Lease, Why};
-
-/// Endpoints that one request may try (ingress-nginx's `proxy-next-upstream-tries`).
-const TRIES: usize = 3;
+use crate::upstream::{self, Cluster, Lease, Waits, Why};
 
 /// Chooses an endpoint that was not tried yet.
-pub(crate) fn choose(proxy: &Proxy, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Context { rule: Some(rule), tried, lease, edits, .. } = context else {
+pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    let Context { rule: Some(rule), tried, attempts, lease, edits, deadline, .. } = context else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
     let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) else {
-        return no_endpoint();
+        return answer(503, "the service has no endpoint");
     };
-    // After every endpoint has failed once, a retry goes to any of them again: a kept connection may have been stale.
+    // After every endpoint has failed once, a retry goes to any of them again.
     let (balance, key, now) = (rule.policy.balance, edits.as_ref().and_then(|edits| edits.key), Instant::now());
     let pick = |tried: &[SocketAddr]| cluster.pick(balance, tried, key, now);
     let Some(endpoint) = pick(tried).or_else(|| pick(&[])) else {
-        return no_endpoint();
+        return answer(503, "the service has no endpoint");
     };
+    let Some(waits) = waits(&rule.policy.upstream, *deadline, session.is_upgrade_req(), now) else {
+        context.reason = "request_timeout";
+        return answer(504, "the time for the request has passed");
+    };
+    if attempts.len() == 0 {
+        cluster.budget.deposit();
+    }
     let address = endpoint.address();
     *lease = Some(Lease::new(endpoint, cluster, rule, now));
-    if !tried.is_empty() {
-        cluster.metrics.retry();
-    }
     tried.push(address);
-    Ok(upstream::peer(address, &rule.policy.upstream))
+    attempts.begin(address, now);
+    Ok(upstream::peer(address, &rule.policy.upstream, waits))
 }
 
 /// The head of an answer came from the endpoint.
 pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
-    let Context { rule: Some(rule), lease: Some(lease), .. } = context else { return };
+    let Context { rule: Some(rule), lease: Some(lease), attempts, .. } = context else { return };
+    if let Some(attempt) = attempts.now() {
+        attempt.status = status;
+        attempt.answered = Some(attempt.began.elapsed());
+    }
     if let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) {
         lease.answered(cluster, rule, status);
     }
@@ -73,40 +79,46 @@ fn why_not_connected(error: &Error) -> Why {
     }
 }
 
-fn no_endpoint<T>() -> Result<T> {
-    let mut error = Error::explain(ErrorType::HTTPStatus(503), "the service has no endpoint");
+/// How long a try may wait; `None` when there is no time left.
+fn waits(upstream: &Upstream, deadline: Option<Instant>, upgrade: bool, now: Instant) -> Option<Waits> {
+    let mut waits = Waits::of(upstream);
+    if let Some(limit) = upstream.retry.try_timeout {
+        waits = Waits { connect: waits.connect.min(limit), read: waits.read.min(limit) };
+    }
+    if let Some(idle) = upstream.upgrade_idle
+        && upgrade
+    {
+        waits.read = idle;
+    }
+    if let Some(deadline) = deadline {
+        let left = deadline.checked_duration_since(now).filter(|left| *left > Duration::ZERO)?;
+        waits =
+            Waits { connect: waits.connect.min(left), read: if upgrade { waits.read } else { waits.read.min(left) } };
+    }
+    Some(waits)
+}
+
+fn answer<T>(status: u16, why: &'static str) -> Result<T> {
+    let mut error = Error::explain(ErrorType::HTTPStatus(status), why);
     error.esource = ErrorSource::Internal;
     Err(error)
 }
 
-/// Counts a new connection.
-pub(crate) fn connected(proxy: &Proxy, context: &Context) {
+/// A connection is there. A new one is counted.
+pub(crate) fn connected(proxy: &Proxy, context: &mut Context, reused: bool) {
+    if reused {
+        return;
+    }
+    if let Some(attempt) = context.attempts.now() {
+        attempt.connected = Some(attempt.began.elapsed());
+    }
     count(proxy, context.rule.as_ref(), ConnectResult::Ok);
 }
 
-/// A connection could not be made. Nothing was sent, so any request may go to another endpoint.
-pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &mut Error) {
+/// A connection could not be made.
+pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &Error) {
     count(proxy, context.rule.as_ref(), outcome(error));
     blame(proxy, context, |lease, cluster, rule| lease.not_connected(cluster, rule, why_not_connected(error)));
-    let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
-    let another =
-        handles.and_then(|handles| handles.cluster.as_ref()).is_some_and(|cluster| cluster.has_untried(&context.tried));
-    error.set_retry(another && context.tried.len() < TRIES);
-}
-
-/// A request failed after it was sent, at least in part. It may be sent again when the endpoint has said that it did not
-/// process it (REFUSED_STREAM, GOAWAY: RFC 9113 section 8.7), or when it is idempotent and the connection was a kept one
-/// that the endpoint closed.
-pub(crate) fn failed_while_proxying(session: &Session, context: &Context, reused: bool, error: &mut Error) {
-    let unprocessed = error.etype == ErrorType::H2Error && error.retry == RetryType::Decided(true);
-    let again = context.tried.len() < TRIES
-        && !session.as_ref().retry_buffer_truncated()
-        && (unprocessed || session.req_header().method.is_idempotent());
-    if again {
-        error.retry.decide_reuse(reused);
-    } else {
-        error.set_retry(false);
-    }
 }
 
 fn count(proxy: &Proxy, rule: Option<&Arc<Rule<Route>>>, result: ConnectResult) {
@@ -129,4 +141,38 @@ fn outcome(error: &Error) -> ConnectResult {
 fn is_reset(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use features::Retry;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_try_waits_no_longer_than_the_shortest_limit() {
+        let now = Instant::now();
+        let upstream = Upstream::default();
+        let plain = waits(&upstream, None, false, now).unwrap();
+        assert_eq!((plain.connect, plain.read), (upstream.connect_timeout, upstream.read_timeout));
+        let retry = Retry { try_timeout: Some(SECOND), ..Retry::default() };
+        let tried = waits(&Upstream { retry, ..upstream }, None, false, now).unwrap();
+        assert_eq!((tried.connect, tried.read), (SECOND, SECOND));
+        let late = waits(&upstream, Some(now + SECOND * 2), false, now).unwrap();
+        assert_eq!((late.connect, late.read), (SECOND * 2, SECOND * 2));
+    }
+
+    #[test]
+    fn without_time_left_there_is_no_try() {
+        let now = Instant::now();
+        assert!(waits(&Upstream::default(), Some(now), false, now).is_none());
+    }
+
+    #[test]
+    fn an_upgrade_has_its_own_patience() {
+        let (now, upstream) = (Instant::now(), Upstream { upgrade_idle: Some(SECOND * 3600), ..Upstream::default() });
+        assert_eq!(waits(&upstream, None, true, now).unwrap().read, SECOND * 3600);
+        assert_eq!(waits(&upstream, None, false, now).unwrap().read, upstream.read_timeout);
+    }
 }

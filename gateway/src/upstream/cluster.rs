@@ -9,6 +9,7 @@ use features::{Balance, ClusterPolicy};
 use table::{ClusterId, Endpoints, Readiness};
 use tokio::sync::Notify;
 
+use super::budget::Budget;
 use super::health::{Contribution, Health};
 use crate::balance::{Ask, Choice, Endpoint, Member, Members};
 use crate::metrics::ClusterMetrics;
@@ -31,6 +32,8 @@ pub(crate) struct Cluster {
     changed: Notify,
     /// Requests that wait for an endpoint.
     held: AtomicUsize,
+    /// What retries may take.
+    pub(crate) budget: Budget,
     /// Resolved handles.
     pub(crate) metrics: Arc<ClusterMetrics>,
 }
@@ -69,6 +72,7 @@ impl Cluster {
             inner: Mutex::default(),
             changed: Notify::new(),
             held: AtomicUsize::new(0),
+            budget: Budget::default(),
             metrics,
         }
     }

@@ -11,18 +11,34 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Streams that share one HTTP/2 connection to an endpoint.
 const STREAMS: usize = 100;
 
+/// How long one try may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// For a connection.
+    pub(crate) connect: Duration,
+    /// Between two reads, the first one for the head of the answer included.
+    pub(crate) read: Duration,
+}
+
+impl Waits {
+    /// What a rule says without regard to the request.
+    pub(crate) fn of(upstream: &Upstream) -> Self {
+        Self { connect: upstream.connect_timeout, read: upstream.read_timeout }
+    }
+}
+
 /// Describes an endpoint. Built for each try: that is cheaper than cloning a finished one.
 ///
 /// Certificates of endpoints are not verified and no server name is sent, as ingress-nginx does by default
 /// (`proxy-ssl-verify`, `proxy-ssl-server-name`); the name that is given here is the address, which never is sent as SNI.
-pub(crate) fn peer(address: SocketAddr, upstream: &Upstream) -> Box<HttpPeer> {
+pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Box<HttpPeer> {
     let tls = upstream.protocol.is_tls();
     let name = if tls { address.ip().to_string() } else { String::new() };
     let mut peer = Box::new(HttpPeer::new(address, tls, name));
     let options = &mut peer.options;
-    options.connection_timeout = Some(upstream.connect_timeout);
-    options.total_connection_timeout = Some(upstream.connect_timeout);
-    options.read_timeout = Some(upstream.read_timeout);
+    options.connection_timeout = Some(waits.connect);
+    options.total_connection_timeout = Some(waits.connect);
+    options.read_timeout = Some(waits.read);
     options.write_timeout = Some(upstream.send_timeout);
     options.idle_timeout = Some(IDLE);
     options.verify_cert = false;

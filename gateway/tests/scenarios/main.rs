@@ -39,6 +39,8 @@ mod readiness;
 #[cfg(test)]
 mod redirect;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod shutdown;

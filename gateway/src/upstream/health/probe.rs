@@ -12,7 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use table::Rule;
 
-use crate::upstream::peer;
+use crate::upstream::{Waits, peer};
 
 /// What a body is looked at for.
 const BODY: usize = 64 * 1024;
@@ -72,7 +72,7 @@ impl Prober {
         let own = address.to_string();
         let host = if labels.host.is_empty() || labels.host.contains('*') { &own } else { &*labels.host };
         let path = if is_path(&labels.path) { &*labels.path } else { "/" };
-        let peer = peer(address, &rule.policy.upstream);
+        let peer = peer(address, &rule.policy.upstream, Waits::of(&rule.policy.upstream));
         let reply = self.send(&peer, Question { method: "HEAD", path, host, message: None }, 0).await?;
         if matches!(reply.status, 502..=504) { Err(format!("status {}", reply.status)) } else { Ok(()) }
     }
@@ -172,7 +172,7 @@ fn protocol(http2: bool, tls: bool) -> Protocol {
 
 fn plain_peer(address: SocketAddr, protocol: Protocol, timeout: Duration) -> Box<HttpPeer> {
     let upstream = Upstream { protocol, connect_timeout: timeout, read_timeout: timeout, ..Upstream::default() };
-    peer(address, &upstream)
+    peer(address, &upstream, Waits::of(&upstream))
 }
 
 /// Sends a server name; certificates are not verified.

@@ -1,0 +1,196 @@
+//! May a request that failed go to an endpoint again? ingress-nginx's `proxy-next-upstream`, within a budget.
+use std::time::Instant;
+
+use features::{Conditions, Route};
+use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use table::Rule;
+
+use crate::context::Context;
+use crate::metrics::RetryReason;
+use crate::proxy::Proxy;
+
+/// Tries of a request that the endpoint did not process: kept connections that it had closed, refused streams.
+const UNPROCESSED: u8 = 3;
+
+/// What was decided about a further try of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Again {
+    /// Another try was granted while the answer of this one was read.
+    granted: bool,
+    /// Tries that no endpoint processed.
+    unprocessed: u8,
+}
+
+/// A connection could not be made. Nothing was sent, so any method may go to another endpoint; to the same one only makes
+/// sense later.
+pub(crate) fn after_connecting_failed(proxy: &Proxy, session: &Session, context: &mut Context, error: &mut Error) {
+    let timed_out = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
+    context.attempts.end(0, if timed_out { 504 } else { 502 });
+    let why = if timed_out { Conditions::TIMEOUT } else { Conditions::ERROR };
+    // A connection that was refused cost nobody any work, and its request still arrives only once.
+    let free = matches!(error.etype(), ErrorType::ConnectRefused | ErrorType::ConnectNoRoute);
+    let failure = Failure { why, reason: RetryReason::Connect, sent: false, elsewhere: true, free };
+    let again = failure.may_retry(proxy, session, context);
+    error.set_retry(again);
+}
+
+/// A request failed after it was sent, at least in part.
+pub(crate) fn after_proxying_failed(
+    proxy: &Proxy,
+    session: &Session,
+    context: &mut Context,
+    reused: bool,
+    error: &mut Error,
+) {
+    let failure = Failure::of(error);
+    let code = if failure.as_ref().is_some_and(|failure| failure.why == Conditions::TIMEOUT) { 504 } else { 502 };
+    context.attempts.end(0, code);
+    if std::mem::take(&mut context.again.granted) {
+        return error.set_retry(true);
+    }
+    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let again = match failure {
+        _ if begun || session.as_ref().retry_buffer_truncated() => false,
+        Some(_) if is_unprocessed(error, session, reused) && context.again.unprocessed < UNPROCESSED => {
+            context.again.unprocessed += 1;
+            if error.etype != ErrorType::H2Error {
+                // The connection was to blame, not the endpoint.
+                context.tried.pop();
+            }
+            count(proxy, context, RetryReason::Unprocessed);
+            true
+        }
+        Some(failure) => failure.may_retry(proxy, session, context),
+        None => false,
+    };
+    error.set_retry(again);
+}
+
+/// The head of an answer has come: a listed status goes to another endpoint.
+///
+/// # Errors
+/// When there is to be another try.
+pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader, context: &mut Context) -> Result<()> {
+    let status = head.status.as_u16();
+    let listed = context.rule.as_ref().is_some_and(|rule| rule.policy.upstream.retry.on.lists(status));
+    let Some(why) = Conditions::status(status).filter(|_| listed) else { return Ok(()) };
+    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    if begun || session.as_ref().retry_buffer_truncated() {
+        return Ok(());
+    }
+    let failure = Failure { why, reason: RetryReason::Status, sent: true, elsewhere: false, free: false };
+    if !failure.may_retry(proxy, session, context) {
+        return Ok(());
+    }
+    context.again.granted = true;
+    let mut error = Error::explain(ErrorType::HTTPStatus(status), "the answer is left for another try");
+    error.esource = ErrorSource::Upstream;
+    error.set_retry(true);
+    Err(error)
+}
+
+/// How a try failed.
+struct Failure {
+    why: Conditions,
+    reason: RetryReason,
+    /// May the endpoint have seen the request?
+    sent: bool,
+    /// Only an endpoint that was not tried yet makes sense.
+    elsewhere: bool,
+    /// Does another try cost nothing of the budget?
+    free: bool,
+}
+
+impl Failure {
+    /// Why a try failed before its answer began; `None` when it was not for the endpoint.
+    fn of(error: &Error) -> Option<Self> {
+        use ErrorType::{H2Error, InvalidH2, InvalidHTTPHeader, ReadTimedout, WriteTimedout};
+        if error.esource != ErrorSource::Upstream {
+            return None;
+        }
+        let (why, reason, elsewhere) = match error.etype() {
+            ReadTimedout | WriteTimedout => (Conditions::TIMEOUT, RetryReason::Timeout, true),
+            InvalidHTTPHeader | InvalidH2 => (Conditions::INVALID_HEADER, RetryReason::Invalid, false),
+            ErrorType::HTTPStatus(_) => return None,
+            H2Error => (Conditions::ERROR, RetryReason::Error, false),
+            _ => (Conditions::ERROR, RetryReason::Error, false),
+        };
+        Some(Self { why, reason, sent: true, elsewhere, free: false })
+    }
+
+    fn may_retry(&self, proxy: &Proxy, session: &Session, context: &Context) -> bool {
+        let Some(rule) = &context.rule else { return false };
+        let retry = &rule.policy.upstream.retry;
+        let tries = context.attempts.len().saturating_sub(context.again.unprocessed.into());
+        if !retry.allows(self.why, &session.req_header().method, self.sent)
+            || (retry.tries > 0 && tries >= usize::from(retry.tries))
+        {
+            return false;
+        }
+        let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) else { return false };
+        if self.elsewhere && !cluster.has_untried(&context.tried) {
+            return false;
+        }
+        let now = Instant::now();
+        if has_run_out(rule, context, now) {
+            return false;
+        }
+        if !self.free && !cluster.budget.withdraw(retry, now) {
+            cluster.metrics.flow.exhausted();
+            return false;
+        }
+        cluster.metrics.flow.retry(self.reason);
+        true
+    }
+}
+
+/// Has the time for tries passed, or that for the whole request?
+fn has_run_out(rule: &Rule<Route>, context: &Context, now: Instant) -> bool {
+    let began = context.attempts.began().unwrap_or(context.started);
+    let upstream = &rule.policy.upstream;
+    upstream.retry.within.is_some_and(|within| now.saturating_duration_since(began) >= within)
+        || context.deadline.is_some_and(|deadline| now >= deadline)
+}
+
+/// Is it certain, or for idempotent requests likely enough, that the endpoint did not process the request? It said so
+/// (REFUSED_STREAM, GOAWAY: RFC 9113 section 8.7; HTTP_1_1_REQUIRED), or it had closed the kept connection that the request
+/// was sent on (RFC 9112 section 9.3.1).
+fn is_unprocessed(error: &Error, session: &Session, reused: bool) -> bool {
+    match error.retry {
+        RetryType::Decided(said) => said,
+        RetryType::ReusedOnly => reused && session.req_header().method.is_idempotent(),
+    }
+}
+
+fn count(proxy: &Proxy, context: &Context, reason: RetryReason) {
+    let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
+    if let Some(cluster) = handles.and_then(|handles| handles.cluster.as_ref()) {
+        cluster.metrics.flow.retry(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: ErrorType, source: ErrorSource) -> Option<(Conditions, bool)> {
+        let mut error = Error::new(error);
+        error.esource = source;
+        Failure::of(&error).map(|failure| (failure.why, failure.elsewhere))
+    }
+
+    #[test]
+    fn failures_of_endpoints_have_nginxs_names() {
+        let upstream = |error| failure(error, ErrorSource::Upstream);
+        assert_eq!(upstream(ErrorType::ReadTimedout), Some((Conditions::TIMEOUT, true)));
+        assert_eq!(upstream(ErrorType::ConnectionClosed), Some((Conditions::ERROR, false)));
+        assert_eq!(upstream(ErrorType::InvalidHTTPHeader), Some((Conditions::INVALID_HEADER, false)));
+    }
+
+    #[test]
+    fn failures_of_clients_are_no_endpoints() {
+        assert_eq!(failure(ErrorType::ConnectionClosed, ErrorSource::Downstream), None);
+    }
+}
