@@ -111,6 +111,11 @@ impl Config {
         (key.parse)(self.0.get(key.row.name)?).ok()
     }
 
+    /// The value of a key, or what is wrong with it: for keys that must not fall back to an open default.
+    pub fn parsed<T>(&self, key: &Key<T>) -> Option<Result<T, String>> {
+        self.0.get(key.row.name).map(|value| (key.parse)(value))
+    }
+
     /// All keys and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))

@@ -6,6 +6,8 @@
 pub mod annotation;
 mod balance;
 mod cluster_policy;
+mod global;
+mod networks;
 mod objects;
 mod pattern;
 mod protection;
@@ -13,12 +15,15 @@ mod request;
 mod retry;
 mod route;
 mod template;
+mod units;
 mod upstream;
 
 use annotation::{Config, Described, OnError, Problem, Reader};
 
 pub use balance::Balance;
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
+pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
+pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use pattern::Pattern;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
@@ -192,7 +197,8 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
 pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, _, keys)| (*module, *keys));
     let more = [("upstream", upstream::CONFIG), ("retry", retry::CONFIG), ("objects", objects::CONFIG)];
-    features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+    let global = global::MODULES.iter().copied();
+    features.chain(more).chain(global).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }
 
 /// What is wrong with the controller's ConfigMap. A bad value keeps its default and never blocks the others.
@@ -202,7 +208,15 @@ pub fn check_config(config: &Config) -> Vec<Problem> {
         let known = config_catalogue().map(|(_, key)| key).find(|key| key.row().name == name);
         let message = match known {
             None => "is not known to this version and has no effect".to_owned(),
-            Some(key) => format!("the value {}; the default ({}) is used", key.check(value).err()?, key.row().default),
+            Some(key) => {
+                let wrong = key.check(value).err()?;
+                match key.on_error() {
+                    OnError::Default => format!("the value {wrong}; the default ({}) is used", key.row().default),
+                    OnError::Close | OnError::Reject => {
+                        format!("the value {wrong}; until it is corrected it lets nobody in")
+                    }
+                }
+            }
         };
         Some(Problem { name: name.to_owned(), message, effect: OnError::Default })
     };

@@ -27,6 +27,10 @@ impl PerCluster for Route {
     type Policy = ClusterPolicy;
 }
 
+impl table::Policy for Route {
+    type Global = crate::Global;
+}
+
 /// The objects that a rule came from. Texts are empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Labels {

@@ -3,7 +3,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use table::{HostPattern, PathMatch, RequestHost, RequestPath, Rule, Rules, Table};
+use table::{HostPattern, PathMatch, Policy, RequestHost, RequestPath, Rule, Rules, Table};
 
 /// Rules of each host, as an Ingress of a larger application has.
 const RULES_OF_HOST: usize = 10;
@@ -22,16 +22,22 @@ fn rule_path(number: usize) -> String {
     format!("/api/v{}/service-{number}", number % 3)
 }
 
-fn rules(count: usize) -> Arc<Rules<usize>> {
-    Arc::new(Rules::new((0..count).map(|policy| {
-        let text = rule_path(policy);
-        let path = if policy % 4 == 0 { PathMatch::exact(&text) } else { PathMatch::prefix(&text) };
-        Arc::new(Rule { path: path.unwrap_or(PathMatch::Prefix("".into())), policy })
+struct Number(usize);
+
+impl Policy for Number {
+    type Global = ();
+}
+
+fn rules(count: usize) -> Arc<Rules<Number>> {
+    Arc::new(Rules::new((0..count).map(|number| {
+        let text = rule_path(number);
+        let path = if number % 4 == 0 { PathMatch::exact(&text) } else { PathMatch::prefix(&text) };
+        Arc::new(Rule { path: path.unwrap_or(PathMatch::Prefix("".into())), policy: Number(number) })
     })))
 }
 
 /// A tenth of the hosts are wildcards.
-fn table(hosts: usize, rules_of_host: usize) -> Table<usize> {
+fn table(hosts: usize, rules_of_host: usize) -> Table<Number> {
     let mut table = Table::default();
     for number in 0..hosts {
         let name = host(number);
@@ -120,7 +126,7 @@ fn find(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::from_parameter(kind), |bencher| {
                 bencher.iter(|| {
                     let (host, path) = turn.next()?;
-                    table.find(black_box(host), black_box(path)).rule().map(|rule| rule.policy)
+                    table.find(black_box(host), black_box(path)).rule().map(|rule| rule.policy.0)
                 });
             });
         }

@@ -6,7 +6,7 @@ use crate::host::HostPattern;
 use crate::path::RequestPath;
 use crate::rank::Rank;
 use crate::rules::Rule;
-use crate::table::Table;
+use crate::table::{Policy, Table};
 
 /// What a request matched.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<'t, P> Found<'t, P> {
     }
 }
 
-impl<P> Table<P> {
+impl<P: Policy> Table<P> {
     /// The rule for a canonical host and path.
     ///
     /// The host decides first and alone: a host that has rules never falls through to a wildcard or host-less rule, as in
@@ -121,6 +121,10 @@ pub struct Candidate<'t, P> {
 mod tests {
     use super::*;
     use crate::{PathMatch, Rules};
+
+    impl Policy for &'static str {
+        type Global = ();
+    }
 
     fn table() -> Table<&'static str> {
         let mut table = Table::default();

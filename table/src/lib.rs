@@ -24,5 +24,5 @@ pub use path::{MAX_PATH, PathMatch, PathMatchError, RequestPath, RequestPathErro
 pub use rank::Rank;
 pub use resolved::Resolved;
 pub use rules::{Rule, Rules};
-pub use table::{Generation, Table};
+pub use table::{Generation, Policy, Table};
 pub use update::{Facts, PerCluster, Update};

@@ -1,4 +1,5 @@
 //! The route table: everything that a request can match, in one immutable generation.
+use std::fmt;
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
@@ -9,12 +10,20 @@ use crate::rules::{Rule, Rules};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+/// What a match means: the type of a table's rules, and of what holds for all of them.
+pub trait Policy: Sized {
+    /// Settings that hold for the whole data plane.
+    type Global: fmt::Debug + Default;
+}
+
 /// One generation of everything that requests and handshakes are decided on. Built once, never changed; a clone
 /// shares everything, so that the next generation costs what it changes.
 #[derive(Debug)]
-pub struct Table<P> {
+pub struct Table<P: Policy> {
     /// Which one.
     pub generation: Generation,
+    /// Settings that hold for every request and connection, of whatever host.
+    pub global: Arc<P::Global>,
     /// Rules by host.
     pub hosts: HostMap<Arc<Rules<P>>>,
     /// Serves what no rule matches; `None` answers 404.
@@ -25,10 +34,11 @@ pub struct Table<P> {
     pub default_certificate: Option<Arc<Certificate>>,
 }
 
-impl<P> Default for Table<P> {
+impl<P: Policy> Default for Table<P> {
     fn default() -> Self {
         Self {
             generation: Generation::default(),
+            global: Arc::default(),
             hosts: HostMap::default(),
             default_backend: None,
             certificates: HostMap::default(),
@@ -37,10 +47,11 @@ impl<P> Default for Table<P> {
     }
 }
 
-impl<P> Clone for Table<P> {
+impl<P: Policy> Clone for Table<P> {
     fn clone(&self) -> Self {
         Self {
             generation: self.generation,
+            global: self.global.clone(),
             hosts: self.hosts.clone(),
             default_backend: self.default_backend.clone(),
             certificates: self.certificates.clone(),

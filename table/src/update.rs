@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{ClusterId, Endpoints};
-use crate::table::Table;
+use crate::table::{Policy, Table};
 
 /// What a rule's policy says about whole clusters.
 pub trait PerCluster {
@@ -16,7 +16,7 @@ pub trait PerCluster {
 /// Applied in the order of the fields, so that connections are made before they are broken: policy and endpoints of a new
 /// cluster arrive before the table that names it, and a cluster retires after the table that no longer does.
 #[derive(Debug)]
-pub struct Update<P: PerCluster> {
+pub struct Update<P: Policy + PerCluster> {
     /// Policies that are new or changed. A cluster that never had one uses the default.
     pub policies: Vec<(ClusterId, Arc<P::Policy>)>,
     /// Endpoints that are new or changed.

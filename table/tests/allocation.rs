@@ -5,15 +5,21 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use table::{HostPattern, PathMatch, RequestHost, RequestPath, Rule, Rules, Table};
+use table::{HostPattern, PathMatch, Policy, RequestHost, RequestPath, Rule, Rules, Table};
 
-fn table() -> Table<usize> {
+struct Number;
+
+impl Policy for Number {
+    type Global = ();
+}
+
+fn table() -> Table<Number> {
     let mut table = Table::default();
     for number in 0..200 {
-        let rules = (0..20).map(|policy| {
-            let text = format!("/service-{policy}/v1");
-            let path = if policy % 2 == 0 { PathMatch::exact(&text) } else { PathMatch::prefix(&text) };
-            Arc::new(Rule { path: path.unwrap(), policy })
+        let rules = (0..20).map(|number| {
+            let text = format!("/service-{number}/v1");
+            let path = if number % 2 == 0 { PathMatch::exact(&text) } else { PathMatch::prefix(&text) };
+            Arc::new(Rule { path: path.unwrap(), policy: Number })
         });
         let rules = Arc::new(Rules::new(rules));
         for host in [format!("h{number}.example.com"), format!("*.w{number}.example.com")] {

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use table::{Found, HostPattern, PathMatch, Rank, RequestHost, RequestPath, Rule, Rules, Table};
+use table::{Found, HostPattern, PathMatch, Policy, Rank, RequestHost, RequestPath, Rule, Rules, Table};
 
 /// The same cases on every run.
 fn config() -> ProptestConfig {
@@ -64,19 +64,24 @@ fn written() -> impl Strategy<Value = Written> {
     })
 }
 
-type Policy = (String, PathMatch);
+#[derive(Clone, Debug, PartialEq)]
+struct Label(String, PathMatch);
 
-fn table(written: &Written, default_backend: bool) -> Table<Policy> {
+impl Policy for Label {
+    type Global = ();
+}
+
+fn table(written: &Written, default_backend: bool) -> Table<Label> {
     let mut table = Table::default();
     for (pattern, predicates) in written {
         let rules = predicates
             .iter()
-            .map(|path| Arc::new(Rule { path: path.clone(), policy: (pattern.to_string(), path.clone()) }));
+            .map(|path| Arc::new(Rule { path: path.clone(), policy: Label(pattern.to_string(), path.clone()) }));
         table.hosts.set(pattern, Some(Arc::new(Rules::new(rules))));
     }
     table.default_backend = default_backend.then(|| {
         let path = PathMatch::prefix("/").unwrap();
-        Arc::new(Rule { path: path.clone(), policy: ("default".to_owned(), path) })
+        Arc::new(Rule { path: path.clone(), policy: Label("default".to_owned(), path) })
     });
     table
 }
@@ -111,7 +116,7 @@ fn naive_host<'w>(written: &'w Written, host: &str) -> Option<&'w (HostPattern, 
     written.iter().filter(|(pattern, _)| place(pattern).is_some()).max_by_key(|(pattern, _)| place(pattern))
 }
 
-fn policy(found: &Found<'_, Policy>) -> Option<Policy> {
+fn policy(found: &Found<'_, Label>) -> Option<Label> {
     found.rule().map(|rule| rule.policy.clone())
 }
 
@@ -142,8 +147,8 @@ proptest! {
         let table = table(&written, default);
         let rule = naive_host(&written, &host)
             .and_then(|(pattern, predicates)| Some((pattern, naive_rule(predicates, &path)?)))
-            .map(|(pattern, path)| (pattern.to_string(), path.clone()));
-        let expected = rule.or_else(|| default.then(|| ("default".to_owned(), PathMatch::prefix("/").unwrap())));
+            .map(|(pattern, path)| Label(pattern.to_string(), path.clone()));
+        let expected = rule.or_else(|| default.then(|| Label("default".to_owned(), PathMatch::prefix("/").unwrap())));
         prop_assert_eq!(policy(&table.find(&host, &path)), expected);
     }
 

@@ -27,6 +27,11 @@ impl<'a> Referred<'a> {
         Self { snapshot, namespace, cross_namespace, asked: RefCell::default(), clusters: RefCell::default() }
     }
 
+    /// What the operator's own objects may refer to: everything.
+    pub(crate) fn by_the_operator(snapshot: &'a Snapshot, namespace: &'a Arc<str>) -> Self {
+        Self { snapshot, namespace, cross_namespace: true, asked: RefCell::default(), clusters: RefCell::default() }
+    }
+
     /// Everything that was asked for, there or not, and the clusters that were found.
     pub(crate) fn into_parts(self) -> (BTreeSet<Dependency>, BTreeSet<ClusterId>) {
         (self.asked.into_inner(), self.clusters.into_inner())

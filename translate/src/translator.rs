@@ -59,6 +59,8 @@ pub struct Translator {
     pub(crate) options: Options,
     /// The controller's ConfigMap.
     pub(crate) config: Config,
+    /// What the ConfigMap refers to, there or not.
+    pub(crate) config_refers_to: BTreeSet<Dependency>,
     pub(crate) snapshot: Snapshot,
     pub(crate) dependents: Dependents,
     pub(crate) ingresses: BTreeMap<Key, State>,
@@ -104,6 +106,7 @@ impl Translator {
             classless: classless_are_ours(&snapshot, &options),
             options,
             config: Config::default(),
+            config_refers_to: BTreeSet::new(),
             snapshot,
             dependents: Dependents::default(),
             ingresses: BTreeMap::new(),
@@ -137,7 +140,7 @@ impl Translator {
         let mut round = Round::new(self, now);
         let mut output = Output::default();
         let mut ingresses = self.candidates(&dirty);
-        round.config_changed = self.read_config(&dirty);
+        self.translate_config(&dirty, &mut round);
         if round.config_changed {
             ingresses.extend(self.ingresses.keys().cloned());
         }
