@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 use crate::access_log::Tls;
 use crate::admission::Permit;
 use crate::metrics::OpenConnection;
+use crate::proxy_header::Ends;
 
 /// What is known about a client for as long as it is connected. Values that requests forward are made once here.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) ip: HeaderValue,
     /// The port that upstreams are told: 443 for TLS, whatever the listener's own is (as ingress-nginx does).
     pub(crate) port: HeaderValue,
+    /// `https` or `http`, which upstreams are told.
+    pub(crate) scheme: HeaderValue,
     /// The TLS session, if there is one.
     pub(crate) tls: Option<Tls>,
 }
@@ -45,7 +48,25 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, port: u16, tls: Option<Tls>) -> Self {
         let ip = text_value(&address.ip().to_canonical().to_string());
         let port = text_value(&if tls.is_some() { 443 } else { port }.to_string());
-        Self { address, ip, port, tls }
+        let scheme = HeaderValue::from_static(if tls.is_some() { "https" } else { "http" });
+        Self { address, ip, port, scheme, tls }
+    }
+
+    /// What a load balancer's PROXY header says about the client. A destination port of 443 means that the balancer has
+    /// ended the client's TLS (as ingress-nginx takes it).
+    pub(crate) fn behind(mut self, ends: &Ends) -> Self {
+        self.address = ends.source;
+        self.ip = text_value(&ends.source.ip().to_canonical().to_string());
+        self.port = text_value(&ends.destination.port().to_string());
+        if ends.destination.port() == 443 {
+            self.scheme = HeaderValue::from_static("https");
+        }
+        self
+    }
+
+    /// Does the client speak HTTPS, with the gateway or with the load balancer before it?
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
     }
 
     /// The client of a session, which [`Connection`] put into its digest.
@@ -55,7 +76,7 @@ impl Client {
 }
 
 /// Addresses and numbers are always valid field values.
-fn text_value(text: &str) -> HeaderValue {
+pub(crate) fn text_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

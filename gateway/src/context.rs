@@ -1,21 +1,26 @@
 //! What the phases of one request tell each other.
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use features::{Edits, Route};
+use features::{Edits, Global, Route};
 use http::HeaderValue;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use table::Rule;
 
 use crate::metrics::RuleMetrics;
 use crate::phases::retry::Again;
+use crate::phases::sender::Said;
 use crate::upstream::{Attempts, Cluster, Lease};
 
 /// The state of one request. The rule is found once; a retry must not see another one.
 pub(crate) struct Context {
     /// When its head was complete.
     pub(crate) started: Instant,
+    /// The settings of the table that decides; `None` before the request reached it.
+    global: Option<Arc<Global>>,
+    /// What trusted fields say about where the request comes from.
+    pub(crate) said: Option<Box<Said>>,
     /// The rule that decides, once found.
     pub(crate) rule: Option<Arc<Rule<Route>>>,
     /// `X-Request-ID`, the client's or a new one.
@@ -41,6 +46,8 @@ impl Context {
     pub(crate) fn new() -> Self {
         Self {
             started: Instant::now(),
+            global: None,
+            said: None,
             rule: None,
             request_id: None,
             tried: Vec::new(),
@@ -75,6 +82,21 @@ impl Context {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What holds before a table is asked.
+static DEFAULT: LazyLock<Global> = LazyLock::new(Global::default);
+
+impl Context {
+    /// Keeps the settings of the table that decides.
+    pub(crate) fn set_global(&mut self, global: Arc<Global>) {
+        self.global = Some(global);
+    }
+
+    /// The settings of the table that decides.
+    pub(crate) fn global(&self) -> &Global {
+        self.global.as_deref().unwrap_or_else(|| &DEFAULT)
     }
 }
 

@@ -15,6 +15,7 @@ mod live;
 mod metrics;
 mod phases;
 mod proxy;
+mod proxy_header;
 mod serve;
 mod server;
 mod tls;

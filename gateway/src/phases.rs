@@ -6,5 +6,6 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod retry;
 pub(crate) mod route;
+pub(crate) mod sender;
 pub(crate) mod upgrade;
 pub(crate) mod upstream_request;

@@ -9,13 +9,14 @@ use pingora_proxy::Session;
 use table::{RequestHost, Rule};
 
 use super::route;
+use super::sender::Seen;
 use crate::connection::Client;
 use crate::context::Context;
 
 /// Runs the plan of a rule. What it changed goes into the context.
 pub(crate) fn on_request(rule: &Rule<Route>, session: &Session, host: &str, context: &mut Context) -> Verdict {
     let mut edits = Box::<Edits>::default();
-    let request = view(rule, session, host, context.request_id.as_ref());
+    let request = view(rule, session, host, context);
     let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _| ());
     context.edits = Some(edits);
     verdict
@@ -23,34 +24,41 @@ pub(crate) fn on_request(rule: &Rule<Route>, session: &Session, host: &str, cont
 
 /// Lets the plan of a rule act on the head of the answer, the endpoint's or the gateway's own.
 pub(crate) fn on_response(session: &Session, context: &Context, head: &mut ResponseHeader) {
-    let Some(rule) = &context.rule else { return };
-    if rule.policy.plan.is_empty() || head.status.is_informational() {
+    if head.status.is_informational() {
         return;
     }
+    let tls = Client::of(session.digest()).is_some_and(|client| client.tls.is_some());
+    context.global().answers.add(tls, &mut Answered(head));
+    let Some(rule) = context.rule.as_ref().filter(|rule| !rule.policy.plan.is_empty()) else { return };
     let host = RequestHost::parse(route::authority(session.req_header()));
     let host = host.as_ref().map_or("", RequestHost::as_str);
     let none = Edits::default();
     let edits = context.edits.as_deref().unwrap_or(&none);
-    let request = view(rule, session, host, context.request_id.as_ref());
+    let request = view(rule, session, host, context);
     features::respond(&rule.policy.plan, &request, edits, &mut Answered(head));
 }
 
 /// What features see of a request.
-fn view<'a>(rule: &'a Rule<Route>, session: &'a Session, host: &'a str, id: Option<&'a HeaderValue>) -> Request<'a> {
+pub(crate) fn view<'a>(
+    rule: &'a Rule<Route>,
+    session: &'a Session,
+    host: &'a str,
+    context: &'a Context,
+) -> Request<'a> {
     let head = session.req_header();
     let target = route::target(head).unwrap_or("/");
-    let client = Client::of(session.digest());
+    let seen = Seen::of(session, context);
     Request {
         method: &head.method,
-        tls: client.is_some_and(|client| client.tls.is_some()),
-        authority: std::str::from_utf8(route::authority(head)).unwrap_or_default(),
+        tls: seen.is_https(),
+        authority: std::str::from_utf8(seen.authority(session)).unwrap_or_default(),
         host,
         path: route::path(target),
         target,
         headers: &head.headers,
-        client: client.map(|client| client.address.ip().to_canonical()),
-        port: client.and_then(|client| client.port.to_str().ok()?.parse().ok()).unwrap_or_default(),
-        request_id: id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
+        client: seen.client(),
+        port: seen.port(),
+        request_id: context.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
         labels: &rule.policy.labels,
         world: &Running,
     }
@@ -73,7 +81,7 @@ impl World for Running {
 }
 
 /// The head of an answer as features see it.
-struct Answered<'a>(&'a mut ResponseHeader);
+pub(crate) struct Answered<'a>(pub(crate) &'a mut ResponseHeader);
 
 /// Names and values of these types are always accepted.
 impl features::Head for Answered<'_> {

@@ -5,7 +5,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
 
-use super::{plan, route};
+use super::{plan, route, sender};
 use crate::context::Context;
 use crate::metrics::BadRequest;
 use crate::proxy::Proxy;
@@ -35,8 +35,10 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
         proxy.metrics.connections.bad_request(BadRequest::TooManyFields);
         return Decision::answer(431, "too_many_fields");
     }
-    context.request_id = Some(request_id(head));
     let table = proxy.live.table();
+    context.set_global(table.global.clone());
+    context.request_id = request_id(head, table.global.requests.request_id);
+    context.said = sender::said(&table.global.sender, session);
     let routed = match route::route(&table, head) {
         Ok(routed) => routed,
         Err(bad) => {
@@ -67,11 +69,12 @@ fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, conte
     if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, NO_ENDPOINTS) }
 }
 
-/// The client's `X-Request-ID`, or 32 random hexadecimal digits, as ingress-nginx's `generate-request-id` makes them.
-fn request_id(head: &RequestHeader) -> HeaderValue {
+/// The client's `X-Request-ID`, or 32 random hexadecimal digits if they are wanted, as ingress-nginx's
+/// `generate-request-id` makes them.
+fn request_id(head: &RequestHeader, generate: bool) -> Option<HeaderValue> {
     match head.headers.get("x-request-id") {
-        Some(id) if !id.is_empty() => id.clone(),
-        _ => new_request_id(),
+        Some(id) if !id.is_empty() => Some(id.clone()),
+        _ => generate.then(new_request_id),
     }
 }
 
@@ -94,7 +97,9 @@ mod tests {
     fn the_clients_request_id_is_kept() {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
         head.insert_header("X-Request-ID", "mine").unwrap();
-        assert_eq!(request_id(&head), "mine");
+        assert_eq!(request_id(&head, true).unwrap(), "mine");
+        head.remove_header("X-Request-ID");
+        assert!(request_id(&head, true).is_some() && request_id(&head, false).is_none());
     }
 
     #[test]

@@ -1,47 +1,109 @@
 //! What the endpoint is told about the client: ingress-nginx's default fields.
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
-use features::Edits;
+use features::{Edits, Requests};
 use http::header::{COOKIE, HOST};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use table::RequestHost;
 
-use super::{route, upgrade};
+use super::sender::Seen;
+use super::{plan, route, upgrade};
 use crate::connection::Client;
 use crate::context::Context;
 
 /// Sets the fields that an endpoint gets.
 pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Context) -> Result<()> {
-    move_field(head, "x-forwarded-for", "X-Original-Forwarded-For")?;
-    move_field(head, "x-forwarded-host", "X-Original-Forwarded-Host")?;
+    let global = context.global();
+    copy_field(head, global.sender.for_field.as_str(), "X-Original-Forwarded-For")?;
+    copy_field(head, global.sender.host_field.as_str(), "X-Original-Forwarded-Host")?;
+    head.remove_header("x-forwarded-for");
+    head.remove_header("x-forwarded-host");
     // CVE-2016-5385 ("httpoxy").
     head.remove_header("proxy");
     join_cookies(head)?;
-    drop_underscores(head);
+    drop_unusual(head, &global.requests);
     upgrade::sanitize(head, session.req_header().version)?;
-    let host = head.headers.get(HOST).filter(|host| host.as_bytes() == route::authority(head)).cloned();
-    let authority = host.map_or_else(|| HeaderValue::from_bytes(route::authority(head)), Ok);
-    if let Ok(authority) = authority {
+    if let Some(authority) = authority(session, head, context) {
         head.insert_header("X-Forwarded-Host", authority)?;
     }
     if let Some(id) = &context.request_id {
         head.insert_header("X-Request-ID", id.clone())?;
     }
-    if let Some(client) = Client::of(session.digest()) {
-        head.insert_header("X-Real-IP", client.ip.clone())?;
-        head.insert_header("X-Forwarded-For", client.ip.clone())?;
-        head.insert_header("X-Forwarded-Port", client.port.clone())?;
-        let scheme = HeaderValue::from_static(if client.tls.is_some() { "https" } else { "http" });
-        head.insert_header("X-Forwarded-Proto", scheme.clone())?;
-        head.insert_header("X-Forwarded-Scheme", scheme.clone())?;
-        head.insert_header("X-Scheme", scheme)?;
+    if let Some(said) = &context.said {
+        sender_fields(head, &said.ip, &said.forwarded_for, &said.port, &said.scheme)?;
+        if let Some(host) = &said.host {
+            head.insert_header(HOST, host.clone())?;
+        }
+    } else if let Some(client) = Client::of(session.digest()) {
+        sender_fields(head, &client.ip, &client.ip, &client.port, &client.scheme)?;
+    }
+    if global.requests.original_uri
+        && let Some(target) = route::target(session.req_header())
+    {
+        head.insert_header("X-Original-URI", target)?;
+    }
+    if !global.requests.set.is_empty() {
+        set_fields(session, head, context)?;
     }
     match &context.edits {
         Some(edits) => apply(edits, head),
         None => Ok(()),
     }
+}
+
+/// The host that the client asked for.
+fn authority(session: &Session, head: &RequestHeader, context: &Context) -> Option<HeaderValue> {
+    let authority = Seen::of(session, context).authority(session);
+    // Nearly always the Host field as it is, which costs no copy.
+    match head.headers.get(HOST).filter(|host| host.as_bytes() == authority) {
+        Some(host) => Some(host.clone()),
+        None => HeaderValue::from_bytes(authority).ok(),
+    }
+}
+
+fn sender_fields(
+    head: &mut RequestHeader,
+    ip: &HeaderValue,
+    forwarded_for: &HeaderValue,
+    port: &HeaderValue,
+    scheme: &HeaderValue,
+) -> Result<()> {
+    head.insert_header("X-Real-IP", ip.clone())?;
+    head.insert_header("X-Forwarded-For", forwarded_for.clone())?;
+    head.insert_header("X-Forwarded-Port", port.clone())?;
+    head.insert_header("X-Forwarded-Proto", scheme.clone())?;
+    head.insert_header("X-Forwarded-Scheme", scheme.clone())?;
+    head.insert_header("X-Scheme", scheme.clone())
+}
+
+/// Names that the gateway sets itself: the operator's field of that name goes beside it, as in ingress-nginx.
+const OWN: [&str; 8] = [
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-host",
+    "x-scheme",
+    "x-request-id",
+];
+
+/// ConfigMap `proxy-set-headers`.
+fn set_fields(session: &Session, head: &mut RequestHeader, context: &Context) -> Result<()> {
+    let Some(rule) = &context.rule else { return Ok(()) };
+    let host = RequestHost::parse(route::authority(session.req_header()));
+    let request = plan::view(rule, session, host.as_ref().map_or("", RequestHost::as_str), context);
+    for (name, value) in context.global().requests.expand(&request) {
+        if OWN.contains(&name.as_str()) {
+            head.append_header(name.clone(), value)?;
+        } else {
+            head.insert_header(name.clone(), value)?;
+        }
+    }
+    Ok(())
 }
 
 /// What features changed.
@@ -62,21 +124,18 @@ fn apply(edits: &Edits, head: &mut RequestHeader) -> Result<()> {
 }
 
 /// Servers that turn fields into variables read `X_Real_IP` as `X-Real-IP`. ingress-nginx drops such fields too
-/// (`enable-underscores-in-headers`).
-fn drop_underscores(head: &mut RequestHeader) {
-    let spoofs = |name: &&HeaderName| name.as_str().contains('_');
+/// (`enable-underscores-in-headers`, `ignore-invalid-headers`).
+fn drop_unusual(head: &mut RequestHeader, requests: &Requests) {
+    let spoofs = |name: &&HeaderName| !requests.passes(name);
     while let Some(name) = head.headers.keys().find(spoofs).cloned() {
         head.remove_header(&name);
     }
 }
 
 /// Several lines of a field become one list.
-fn move_field(head: &mut RequestHeader, from: &'static str, to: &'static str) -> Result<()> {
-    match joined(head, from, ", ") {
-        Some(value) => {
-            head.remove_header(from);
-            head.insert_header(to, value)
-        }
+fn copy_field(head: &mut RequestHeader, from: &str, to: &'static str) -> Result<()> {
+    match joined(&head.headers, from, ", ") {
+        Some(value) => head.insert_header(to, value),
         None => Ok(()),
     }
 }
@@ -86,15 +145,15 @@ fn join_cookies(head: &mut RequestHeader) -> Result<()> {
     if head.headers.get_all(COOKIE).iter().nth(1).is_none() {
         return Ok(());
     }
-    match joined(head, "cookie", "; ") {
+    match joined(&head.headers, "cookie", "; ") {
         Some(value) => head.insert_header("Cookie", value),
         None => Ok(()),
     }
 }
 
 /// All values of a field, which are nearly always one.
-fn joined(head: &RequestHeader, name: &str, separator: &str) -> Option<HeaderValue> {
-    let mut values = head.headers.get_all(name).iter();
+fn joined(headers: &HeaderMap, name: &str, separator: &str) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     let mut all = values.peekable();
     if all.peek().is_none() {
@@ -113,11 +172,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_moves() {
+    fn a_field_is_copied() {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
         head.insert_header("X-Forwarded-For", "1.2.3.4").unwrap();
-        move_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
-        assert!(head.headers.get("x-forwarded-for").is_none());
+        copy_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4");
     }
 
@@ -127,7 +185,7 @@ mod tests {
         for name in ["X_Real_IP", "a_b", "X-Kept"] {
             head.append_header(name, "1").unwrap();
         }
-        drop_underscores(&mut head);
+        drop_unusual(&mut head, &Requests::default());
         assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["x-kept"]);
     }
 
@@ -138,7 +196,7 @@ mod tests {
             head.append_header("X-Forwarded-For", value).unwrap();
             head.append_header("Cookie", value).unwrap();
         }
-        move_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
+        copy_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
         join_cookies(&mut head).unwrap();
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4, 5.6.7.8");
         assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["1.2.3.4; 5.6.7.8"]);
