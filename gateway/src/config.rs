@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use features::Connections;
 use tokio::sync::mpsc;
 
 use crate::upstream::EndpointEvent;
@@ -68,6 +69,30 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// With what the ConfigMap says in place of the flags.
+    pub(crate) fn with(self, connections: &Connections) -> Self {
+        Self {
+            head_bytes: connections.head_bytes.unwrap_or(self.head_bytes),
+            requests_per_connection: connections.requests.unwrap_or(self.requests_per_connection),
+            ..self
+        }
+    }
+}
+
+impl Timeouts {
+    /// With what the ConfigMap says in place of the flags.
+    pub(crate) fn with(self, connections: &Connections) -> Self {
+        Self {
+            head: connections.head_timeout.unwrap_or(self.head),
+            keep_alive: connections.keep_alive.unwrap_or(self.keep_alive),
+            body: connections.body_timeout.unwrap_or(self.body),
+            drain: connections.drain.unwrap_or(self.drain),
+            ..self
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -76,7 +101,7 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             head_fields: 100,
             requests_per_connection: 10_000,
-            concurrent_streams: 100,
+            concurrent_streams: 128,
         }
     }
 }

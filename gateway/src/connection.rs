@@ -54,7 +54,8 @@ impl Client {
 
     /// What a load balancer's PROXY header says about the client. A destination port of 443 means that the balancer has
     /// ended the client's TLS (as ingress-nginx takes it).
-    pub(crate) fn behind(mut self, ends: &Ends) -> Self {
+    pub(crate) fn behind(mut self, ends: Option<&Ends>) -> Self {
+        let Some(ends) = ends else { return self };
         self.address = ends.source;
         self.ip = text_value(&ends.source.ip().to_canonical().to_string());
         self.port = text_value(&ends.destination.port().to_string());

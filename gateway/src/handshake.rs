@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 use crate::access_log::Tls;
 use crate::connection::{Client, Connection, Held, Transport};
 use crate::metrics::{Alpn, Handshake, TlsSession, TlsVersion};
+use crate::proxy_header::Ends;
 use crate::serve::Server;
 
 /// Shakes hands within the time that a request head may take.
@@ -20,11 +21,11 @@ pub(crate) async fn handshake(
     server: &Server,
     config: Arc<ServerConfig>,
     tcp: TcpStream,
-    address: SocketAddr,
-    port: u16,
+    (address, port): (SocketAddr, u16),
+    ends: Option<&Ends>,
     held: Held,
 ) -> Option<Connection> {
-    let limit = server.proxy.timeouts.head;
+    let limit = server.proxy.terms().1.head;
     let connections = &server.proxy.metrics.connections;
     let started = Instant::now();
     match tokio::time::timeout(limit, accept(config, tcp)).await {
@@ -32,7 +33,7 @@ pub(crate) async fn handshake(
             let session = stream.get_ref().1;
             connections.tls_session(agreed(session), started.elapsed());
             let http2 = session.alpn_protocol() == Some(b"h2");
-            let client = Client::new(address, port, Some(describe(session)));
+            let client = Client::new(address, port, Some(describe(session))).behind(ends);
             let transport = Transport::Tls(Box::new(stream));
             Some(Connection::new(transport, http2, client, server.proxy.timeouts.send, held))
         }

@@ -45,6 +45,13 @@ impl Proxy {
         cluster.is_some_and(|cluster| cluster.has_untried(&[]))
     }
 
+    /// Limits and timeouts that hold now: the ConfigMap's where it says something, else the flags'.
+    pub(crate) fn terms(&self) -> (Limits, Timeouts) {
+        let table = self.live.table();
+        let connections = &table.global.connections;
+        (self.limits.with(connections), self.timeouts.with(connections))
+    }
+
     /// What was resolved for a rule, on first use.
     pub(crate) fn handles<'r>(&self, rule: &'r Rule<Route>) -> Option<&'r Handles> {
         rule.policy.resolved.get_or_init(|| {
@@ -203,6 +210,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> Result<()> {
         response::fit(session, head);
+        plan::endpoint_answered(context, head);
         plan::on_response(session, context, head);
         if *self.draining.borrow() {
             session.set_keepalive(None);

@@ -106,11 +106,11 @@ impl Server {
 
     /// A session whose head is read already: Pingora parses it without another read.
     fn session(&self, stream: Stream, head: BytesMut, settings: Option<HttpPersistentSettings>) -> ServerSession {
-        let timeouts = &self.proxy.timeouts;
+        let (limits, timeouts) = self.proxy.terms();
         let mut session = ServerSession::new_http1(stream);
         match settings {
             Some(settings) => settings.apply_to_session(&mut session),
-            None => session.set_keepalive_reuses_remaining(Some(reuses(&self.proxy.limits))),
+            None => session.set_keepalive_reuses_remaining(Some(reuses(&limits))),
         }
         session.set_pipelined_prefix(head);
         session.set_read_timeout(Some(timeouts.body));
@@ -120,7 +120,8 @@ impl Server {
 
     /// Reads one head: idle until its first byte, then within a total deadline, which Pingora does not have.
     async fn read_head(&self, stream: &mut (impl tokio::io::AsyncRead + Unpin), first: bool) -> Read {
-        let Proxy { timeouts, limits, metrics, .. } = &self.proxy;
+        let (limits, timeouts) = self.proxy.terms();
+        let limits = &limits;
         let mut buf = BytesMut::with_capacity(HEAD_BUFFER);
         let idle = if first { timeouts.head } else { timeouts.keep_alive };
         let mut draining = self.proxy.draining.clone();
@@ -148,7 +149,7 @@ impl Server {
             Ok(Progress::Http2) => Read::Http2(buf),
             Ok(_) => Read::Head(buf),
             Err(refused) => {
-                metrics.connections.bad_request(refused.reason);
+                self.proxy.metrics.connections.bad_request(refused.reason);
                 Read::Refused(refused)
             }
         }

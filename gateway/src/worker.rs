@@ -16,8 +16,9 @@ use crate::Error;
 use crate::admission::Admission;
 use crate::connection::{Client, Connection, Transport};
 use crate::handshake::handshake;
-use crate::metrics::Listener;
+use crate::metrics::{BadRequest, Listener};
 use crate::proxy::Proxy;
+use crate::proxy_header::{self, Ends};
 use crate::serve::Server;
 
 /// Idle connections to endpoints that a worker keeps.
@@ -42,7 +43,6 @@ impl Worker {
     pub(crate) fn run(mut self) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error(format!("a worker cannot start: {error}")))?;
-        let drain = self.proxy.timeouts.drain;
         runtime.block_on(async move {
             // Requests ask a channel of the worker's own: one for all would make its counters travel between the cores.
             let (drain_here, draining) = watch::channel(false);
@@ -55,6 +55,7 @@ impl Worker {
             // Every open connection holds a receiver; what is left after the timeout is cut when the runtime ends.
             let (alive, _) = watch::channel(());
             self.accept_all(&alive).await?;
+            let drain = self.proxy.terms().1.drain;
             drop(self);
             if tokio::time::timeout(drain, alive.closed()).await.is_err() {
                 tracing::warn!(
@@ -96,7 +97,7 @@ impl Worker {
         listener: Listener,
         alive: &watch::Sender<()>,
     ) {
-        let (tcp, address) = match accepted {
+        let (mut tcp, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -120,18 +121,43 @@ impl Worker {
             Listener::Https => self.ports.1,
         };
         tokio::spawn(async move {
+            let Some(ends) = announced(&server.proxy, &mut tcp, address).await else { return };
+            let ends = ends.as_ref();
             let connection = match listener {
                 Listener::Http => {
-                    let client = Client::new(address, port, None);
+                    let client = Client::new(address, port, None).behind(ends);
                     Some(Connection::new(Transport::Tcp(tcp), false, client, server.proxy.timeouts.send, held))
                 }
-                Listener::Https => handshake(&server, tls, tcp, address, port, held).await,
+                Listener::Https => handshake(&server, tls, tcp, (address, port), ends, held).await,
             };
             if let Some(connection) = connection {
                 server.serve(connection).await;
             }
             drop(alive);
         });
+    }
+}
+
+/// Whose connection it is by the PROXY header that the operator expects; `None` when there is none or it is broken. Of
+/// peers that are not trusted it is read but not believed.
+async fn announced(proxy: &Proxy, tcp: &mut TcpStream, peer: SocketAddr) -> Option<Option<Ends>> {
+    let (limit, trusted) = {
+        let table = proxy.live.table();
+        let sender = &table.global.sender;
+        (sender.proxy_protocol, sender.trusts(peer.ip().to_canonical()))
+    };
+    let Some(limit) = limit else { return Some(None) };
+    match tokio::time::timeout(limit, proxy_header::read(tcp)).await {
+        Ok(Ok(ends)) => Some(ends.filter(|_| trusted)),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, client = %peer, "connection without PROXY protocol");
+            proxy.metrics.connections.bad_request(BadRequest::ProxyHeader);
+            None
+        }
+        Err(_) => {
+            proxy.metrics.connections.bad_request(BadRequest::ProxyHeader);
+            None
+        }
     }
 }
 

@@ -86,6 +86,8 @@ closed_label! {
         HeadTimeout = "head_timeout",
         /// The length of the body has two readings.
         Framing = "framing",
+        /// The PROXY protocol header is missing, malformed or late.
+        ProxyHeader = "proxy_header",
         /// The host cannot be routed.
         Host = "host",
         /// The path cannot be routed.

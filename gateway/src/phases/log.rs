@@ -5,6 +5,7 @@ use http::header;
 use pingora_proxy::Session;
 use table::RequestHost;
 
+use super::sender::Seen;
 use super::{response, route};
 use crate::access_log::Record;
 use crate::connection::Client;
@@ -29,6 +30,7 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
     let head = session.req_header();
     let host = RequestHost::parse(route::authority(head));
     let client = Client::of(session.digest());
+    let address = Seen::of(session, context).client();
     let labels = match &context.rule {
         Some(rule) => rule.policy.labels.clone(),
         None => proxy.no_labels.clone(),
@@ -45,7 +47,7 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         request_bytes: session.body_bytes_read() as u64,
         response_bytes: session.body_bytes_sent() as u64,
         duration,
-        client: client.map(|client| client.address.ip().to_canonical()),
+        client: address,
         user_agent: head.headers.get(header::USER_AGENT).cloned(),
         referer: head.headers.get(header::REFERER).cloned(),
         request_id: context.request_id.take(),

@@ -22,6 +22,11 @@ pub(crate) fn on_request(rule: &Rule<Route>, session: &Session, host: &str, cont
     verdict
 }
 
+/// Takes from an endpoint's answer what clients must not see.
+pub(crate) fn endpoint_answered(context: &Context, head: &mut ResponseHeader) {
+    context.global().answers.hide(&mut Answered(head));
+}
+
 /// Lets the plan of a rule act on the head of the answer, the endpoint's or the gateway's own.
 pub(crate) fn on_response(session: &Session, context: &Context, head: &mut ResponseHeader) {
     if head.status.is_informational() {

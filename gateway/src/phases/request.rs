@@ -1,6 +1,6 @@
 //! Before an endpoint is chosen: limits, the rule, and its features.
 use features::{Answer, Backend, Route, Verdict};
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
@@ -39,6 +39,10 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
     context.set_global(table.global.clone());
     context.request_id = request_id(head, table.global.requests.request_id);
     context.said = sender::said(&table.global.sender, session);
+    if head.method == Method::TRACE {
+        // An answer would repeat the fields that the gateway adds (RFC 9110 section 9.3.8 warns of it).
+        return Decision::answer(405, "trace");
+    }
     let routed = match route::route(&table, head) {
         Ok(routed) => routed,
         Err(bad) => {

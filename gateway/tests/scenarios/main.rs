@@ -21,6 +21,8 @@ mod endpoint_churn;
 #[cfg(test)]
 mod forwarded_headers;
 #[cfg(test)]
+mod global_settings;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod head_requests;
@@ -36,6 +38,8 @@ mod malformed_requests;
 mod metrics;
 #[cfg(test)]
 mod readiness;
+#[cfg(test)]
+mod real_ip;
 #[cfg(test)]
 mod redirect;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use features::annotation::Config;
-use features::{Backend, Input, Labels, NoObjects, Protocol, Route, RuleFacts};
+use features::{Backend, Global, Input, Labels, NoObjects, Protocol, Route, RuleFacts};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
@@ -63,10 +63,9 @@ impl Spec {
         self
     }
 
-    fn rule(&self, host_has_tls: bool) -> Arc<Rule<Route>> {
-        let (config, facts) = (Config::default(), RuleFacts { host_has_tls });
-        let input =
-            Input { config: &config, objects: &NoObjects, facts, protocol: self.protocol, translate_snippets: false };
+    fn rule(&self, host_has_tls: bool, config: &Config) -> Arc<Rule<Route>> {
+        let facts = RuleFacts { host_has_tls };
+        let input = Input { config, objects: &NoObjects, facts, protocol: self.protocol, translate_snippets: false };
         let settings = features::read(self.annotations.iter().copied(), &input);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
@@ -100,6 +99,7 @@ pub(crate) struct Site {
     clusters: BTreeMap<String, Vec<Endpoint>>,
     certificates: BTreeMap<String, Arc<Certificate>>,
     default_certificate: Option<Arc<Certificate>>,
+    config: Config,
 }
 
 impl Site {
@@ -115,6 +115,16 @@ impl Site {
 
     pub(crate) fn add(&mut self, spec: Spec) {
         self.rules.push(spec);
+    }
+
+    /// The data of the controller's ConfigMap.
+    pub(crate) fn config(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.set_config(pairs);
+        self
+    }
+
+    pub(crate) fn set_config(&mut self, pairs: &[(&str, &str)]) {
+        self.config = Config::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
 
     /// Forgets all rules.
@@ -177,11 +187,12 @@ impl Site {
 
     /// Builds every rule anew, so that nothing survives by being shared.
     pub(crate) fn table(&self, generation: u64) -> Table<Route> {
-        let mut table = Table { generation: Generation(generation), ..Table::default() };
+        let global = Arc::new(Global::read(&self.config, &NoObjects).0);
+        let mut table = Table { generation: Generation(generation), global, ..Table::default() };
         let mut hosts: BTreeMap<&str, Vec<Arc<Rule<Route>>>> = BTreeMap::new();
         for spec in &self.rules {
             let tls = self.certificates.contains_key(&spec.host);
-            hosts.entry(&spec.host).or_default().push(spec.rule(tls));
+            hosts.entry(&spec.host).or_default().push(spec.rule(tls, &self.config));
         }
         for (host, rules) in hosts {
             table.hosts.set(&HostPattern::parse(host).unwrap(), Some(Arc::new(Rules::new(rules))));
@@ -189,7 +200,7 @@ impl Site {
         for (host, certificate) in &self.certificates {
             table.certificates.set(&HostPattern::parse(host).unwrap(), Some(certificate.clone()));
         }
-        table.default_backend = self.default_backend.as_ref().map(|spec| spec.rule(false));
+        table.default_backend = self.default_backend.as_ref().map(|spec| spec.rule(false, &self.config));
         table.default_certificate.clone_from(&self.default_certificate);
         table
     }

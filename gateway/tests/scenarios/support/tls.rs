@@ -91,6 +91,11 @@ impl<'a> Offer<'a> {
     }
 
     pub(crate) async fn connect(self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+        self.over(dial(address).await?).await
+    }
+
+    /// Over a connection on which something was sent already.
+    pub(crate) async fn over(self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(self.versions)
@@ -102,13 +107,9 @@ impl<'a> Offer<'a> {
         let name = match self.name {
             Some(name) => ServerName::try_from(name.to_owned()).unwrap(),
             // An address is not sent as a server name.
-            None => ServerName::IpAddress(address.ip().into()),
+            None => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
         };
-        bounded("the handshake", async {
-            let stream = dial(address).await?;
-            TlsConnector::from(Arc::new(config)).connect(name, stream).await
-        })
-        .await
+        bounded("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
     /// The certificate that the gateway shows.
