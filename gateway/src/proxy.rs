@@ -102,7 +102,11 @@ impl ProxyHttp for Proxy {
             // A stream can stall on its own window; a whole connection that stalls ends by itself.
             session.set_write_timeout(Some(self.timeouts.send));
         }
-        match self.hold(request::decide(self, session, context), context).await {
+        let decision = request::decide(self, session, context);
+        if context.global().connections.keep_alive.is_some_and(|idle| idle.is_zero()) {
+            session.set_keepalive(None);
+        }
+        match self.hold(decision, context).await {
             Decision::Proceed => {
                 Self::let_upgrades_idle(session, context);
                 context.limit(session.is_upgrade_req());
