@@ -1,29 +1,41 @@
 //! A cluster's API server as the source of objects.
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Config};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use translate::Change;
+use translate::{Change, Object};
 
-use crate::Error;
 use crate::batch::{Batch, WAITING_BATCHES};
-use crate::health::{forbidden, forbids};
-use crate::watch::{Unsynced, watch};
+use crate::batches::{Batches, Unsynced};
+use crate::desk::Desk;
+use crate::fault::Fault;
+use crate::gate::{self, Selected};
+use crate::health::forbidden;
+use crate::known::Known;
+use crate::staleness::Staleness;
+use crate::watch::{self, Followed, Selection};
 use crate::watched::Watched;
+use crate::{Cluster, Error, Namespaces, Patience};
+
+/// Kinds that are watched for translation.
+const KINDS: usize = 5;
 
 /// A client for the cluster of a kubeconfig, or else of the environment.
 ///
 /// # Errors
 /// When there is no usable configuration. Whether the API server answers is found out later.
-pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-    let config = match kubeconfig {
+pub(crate) async fn client(cluster: &Cluster) -> Result<Client, Error> {
+    let mut config = match cluster.kubeconfig.as_deref() {
         Some(path) => from_file(path).await?,
         None => Config::infer().await.map_err(|error| {
             Error(format!(
@@ -31,6 +43,7 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
             ))
         })?,
     };
+    config.connect_timeout = Some(cluster.patience.request);
     Client::try_from(config).map_err(|error| {
         Error(format!("the cluster's configuration cannot be used ({error}); check its certificates and credentials"))
     })
@@ -43,62 +56,194 @@ async fn from_file(path: &Path) -> Result<Config, Error> {
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(broken)
 }
 
-/// Watches everything that is read. The watches end when the set is dropped.
-pub(crate) fn follow(client: &Client, namespace: Option<&str>) -> (JoinSet<()>, mpsc::Receiver<Batch>) {
-    let (batches, receiver) = mpsc::channel(WAITING_BATCHES);
-    let unsynced = Unsynced::new(5);
-    let mut watches = JoinSet::new();
-    watches.spawn(watch(namespaced::<Ingress>(client, namespace), batches.clone(), unsynced.clone()));
-    watches.spawn(watch(Api::<IngressClass>::all(client.clone()), batches.clone(), unsynced.clone()));
-    watches.spawn(watch(namespaced::<Service>(client, namespace), batches.clone(), unsynced.clone()));
-    watches.spawn(watch(namespaced::<EndpointSlice>(client, namespace), batches.clone(), unsynced.clone()));
-    watches.spawn(watch(namespaced::<Secret>(client, namespace), batches, unsynced));
-    (watches, receiver)
+/// What the watches of a cluster share.
+pub(crate) struct Watches {
+    /// The client.
+    pub(crate) client: Client,
+    /// Which namespaces.
+    pub(crate) namespaces: Namespaces,
+    /// How long to wait for answers.
+    pub(crate) patience: Patience,
+    /// Where they tell how they are doing.
+    pub(crate) staleness: Staleness,
+    /// For whoever writes, if anybody does.
+    pub(crate) desk: Option<Arc<Desk>>,
+    /// What an earlier process knew.
+    pub(crate) known: Vec<Object>,
+}
+
+/// Starts watches one by one.
+struct Start {
+    watches: Watches,
+    batches: mpsc::Sender<Batch>,
+    unsynced: Unsynced,
+    tasks: JoinSet<()>,
+}
+
+impl Watches {
+    /// Watches everything that is read. The watches end when the set is dropped.
+    pub(crate) fn follow(self) -> (JoinSet<()>, mpsc::Receiver<Batch>) {
+        let (batches, receiver) = mpsc::channel(WAITING_BATCHES);
+        let selector = match &self.namespaces {
+            Namespaces::Labelled(selector) => Some(selector.clone()),
+            Namespaces::All | Namespaces::One(_) => None,
+        };
+        let unsynced = Unsynced::new(KINDS + usize::from(selector.is_some()));
+        let mut start = Start { watches: self, batches, unsynced, tasks: JoinSet::new() };
+        start.everywhere::<Ingress>();
+        start.kind(Api::<IngressClass>::all(start.watches.client.clone()));
+        start.everywhere::<Service>();
+        start.everywhere::<EndpointSlice>();
+        start.everywhere::<Secret>();
+        let receiver = match selector {
+            Some(selector) => start.gate(receiver, selector),
+            None => receiver,
+        };
+        (start.tasks, receiver)
+    }
+}
+
+impl Start {
+    /// A kind whose objects have namespaces.
+    fn everywhere<K: Watched + kube::Resource<Scope = NamespaceResourceScope>>(&mut self) {
+        self.kind(namespaced::<K>(&self.watches.client, &self.watches.namespaces));
+    }
+
+    fn kind<K: Watched>(&mut self, api: Api<K>) {
+        let known = self.watches.known.extract_if(.., |object| K::is(object));
+        let keeper =
+            Batches::new(Known::with(known), self.batches.clone(), self.unsynced.clone(), self.watches.desk.clone());
+        let (patience, staleness) = (self.watches.patience, self.watches.staleness.clone());
+        self.tasks.spawn(watch::follow(api, selection::<K>(), patience, keeper, staleness));
+    }
+
+    /// Lets through what lies in namespaces with these labels.
+    fn gate(&mut self, incoming: mpsc::Receiver<Batch>, labels: String) -> mpsc::Receiver<Batch> {
+        let (tell, names) = tokio::sync::watch::channel(Default::default());
+        let keeper = Selected::new(tell, self.batches.clone(), self.unsynced.clone());
+        let selection = Selection { labels: Some(labels), fields: None };
+        let api = Api::<Namespace>::all(self.watches.client.clone());
+        let (patience, staleness) = (self.watches.patience, self.watches.staleness.clone());
+        self.tasks.spawn(watch::follow(api, selection, patience, keeper, staleness));
+        let (outgoing, receiver) = mpsc::channel(WAITING_BATCHES);
+        self.tasks.spawn(gate::run(incoming, names, outgoing));
+        receiver
+    }
+}
+
+fn selection<K: Watched>() -> Selection {
+    Selection { fields: K::FIELDS.map(str::to_owned), labels: None }
+}
+
+/// Asks whether everything may be read without which nothing can be served. An API server that does not answer is none
+/// of its concern: it is waited for.
+///
+/// # Errors
+/// When something may not be read, with the remedy.
+pub(crate) async fn check_rights(client: &Client, cluster: &Cluster) -> Result<(), Error> {
+    let (namespaces, limit) = (&cluster.namespaces, cluster.patience.request);
+    may_list(namespaced::<Ingress>(client, namespaces), limit).await?;
+    may_list(namespaced::<Service>(client, namespaces), limit).await?;
+    may_list(namespaced::<EndpointSlice>(client, namespaces), limit).await?;
+    match namespaces {
+        Namespaces::Labelled(_) => may_list(Api::<Namespace>::all(client.clone()), limit).await,
+        Namespaces::All | Namespaces::One(_) => Ok(()),
+    }
+}
+
+async fn may_list<K: Followed>(api: Api<K>, limit: Duration) -> Result<(), Error> {
+    match watch::within(limit, "a list", api.list(&ListParams::default().limit(1))).await {
+        Err(fault) if fault.is_forbidden() => Err(Error(forbidden::<K>())),
+        Err(fault) if fault.is_unauthorized() => Err(Error(format!(
+            "the API server does not accept the credentials ({fault}); renew the kubeconfig or mount the service account's token"
+        ))),
+        Err(_) | Ok(_) => Ok(()),
+    }
 }
 
 /// Lists everything that is read, once.
 ///
 /// # Errors
 /// When a kind without which nothing can be served cannot be listed.
-pub(crate) async fn list(client: &Client, namespace: Option<&str>) -> Result<Vec<Change>, Error> {
-    let mut changes = list_kind(namespaced::<Ingress>(client, namespace)).await?;
+pub(crate) async fn list(client: &Client, cluster: &Cluster) -> Result<Vec<Change>, Error> {
+    let namespaces = &cluster.namespaces;
+    let mut changes = list_kind(namespaced::<Ingress>(client, namespaces)).await?;
     changes.extend(list_kind(Api::<IngressClass>::all(client.clone())).await?);
-    changes.extend(list_kind(namespaced::<Service>(client, namespace)).await?);
-    changes.extend(list_kind(namespaced::<EndpointSlice>(client, namespace)).await?);
-    changes.extend(list_kind(namespaced::<Secret>(client, namespace)).await?);
+    changes.extend(list_kind(namespaced::<Service>(client, namespaces)).await?);
+    changes.extend(list_kind(namespaced::<EndpointSlice>(client, namespaces)).await?);
+    changes.extend(list_kind(namespaced::<Secret>(client, namespaces)).await?);
+    if let Namespaces::Labelled(selector) = namespaces {
+        let labels = ListParams::default().labels(selector);
+        let list = Api::<Namespace>::all(client.clone())
+            .list(&labels)
+            .await
+            .map_err(|error| cannot_list::<Namespace>(error.into()))?;
+        let names: BTreeSet<_> = list.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect();
+        changes.retain(|change| is_in(change, &names));
+    }
     Ok(changes)
 }
 
-async fn list_kind<K: Watched>(api: Api<K>) -> Result<Vec<Change>, Error> {
-    let parameters = K::FIELDS.map_or_else(ListParams::default, |fields| ListParams::default().fields(fields));
-    match api.list(&parameters).await {
-        Ok(list) => Ok(list.items.into_iter().map(|object| Change::Set(object.stripped())).collect()),
-        Err(kube::Error::Api(status)) if forbids(&status) && !K::REQUIRED => {
-            tracing::warn!(kind = %K::kind(&()), "{}", forbidden::<K>());
-            Ok(Vec::new())
+fn is_in(change: &Change, names: &BTreeSet<String>) -> bool {
+    match change {
+        Change::Set(object) => {
+            let namespace = object.reference().namespace;
+            namespace.is_empty() || names.contains(&*namespace)
         }
-        Err(kube::Error::Api(status)) if forbids(&status) => Err(Error(forbidden::<K>())),
-        Err(error) => Err(Error(format!(
-            "the API server cannot list {} ({error}); check the kubeconfig and that the cluster runs",
-            K::plural(&())
-        ))),
+        Change::Delete(_) => false,
     }
 }
 
-fn namespaced<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+async fn list_kind<K: Watched>(api: Api<K>) -> Result<Vec<Change>, Error> {
+    let mut parameters = selection::<K>().list();
+    let mut changes = Vec::new();
+    loop {
+        match api.list(&parameters).await.map_err(Fault::from) {
+            Ok(page) => {
+                changes.extend(page.items.into_iter().map(|object| Change::Set(object.stripped())));
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => parameters = parameters.continue_token(&token),
+                    None => return Ok(changes),
+                }
+            }
+            Err(fault) if fault.is_forbidden() && !K::REQUIRED => {
+                tracing::warn!(kind = K::KIND, "{}", forbidden::<K>());
+                return Ok(Vec::new());
+            }
+            Err(fault) => return Err(cannot_list::<K>(fault)),
+        }
+    }
+}
+
+fn cannot_list<K: Followed>(fault: Fault) -> Error {
+    if fault.is_forbidden() {
+        return Error(forbidden::<K>());
+    }
+    let plural = K::plural(&());
+    Error(format!("the API server cannot list {plural} ({fault}); check the kubeconfig and that the cluster runs"))
+}
+
+fn namespaced<K>(client: &Client, namespaces: &Namespaces) -> Api<K>
 where
-    K: Watched + Resource<Scope = NamespaceResourceScope>,
+    K: Followed + kube::Resource<Scope = NamespaceResourceScope>,
 {
-    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+    match namespaces {
+        Namespaces::One(namespace) => Api::namespaced(client.clone(), namespace),
+        Namespaces::All | Namespaces::Labelled(_) => Api::all(client.clone()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn with(kubeconfig: &Path) -> Cluster {
+        Cluster { kubeconfig: Some(kubeconfig.to_owned()), ..Cluster::default() }
+    }
+
     #[tokio::test]
     async fn a_kubeconfig_that_cannot_be_read_is_named() {
-        let error = client(Some(Path::new("/no/such/kubeconfig"))).await.err().unwrap();
+        let error = client(&with("/no/such/kubeconfig".as_ref())).await.err().unwrap();
         assert!(error.0.starts_with("the kubeconfig /no/such/kubeconfig cannot be used ("), "{error}");
     }
 
@@ -106,7 +251,7 @@ mod tests {
     async fn a_kubeconfig_without_a_cluster_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "apiVersion: v1\nkind: Config\n").unwrap();
-        let error = client(Some(file.path())).await.err().unwrap();
+        let error = client(&with(file.path())).await.err().unwrap();
         assert!(error.0.ends_with("; check the file"), "{error}");
     }
 }

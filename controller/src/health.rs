@@ -1,16 +1,23 @@
-//! How a watch is doing: says when to try again, and what to log, once for each change for the worse or the better.
+//! How a watch is doing: says when to try again, and tells of each change for the worse or the better, once.
 use std::time::{Duration, Instant};
 
 use kube::Resource;
-use kube::core::Status;
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{DefaultBackoff, Error};
+use kube::runtime::watcher::DefaultBackoff;
+
+use crate::fault::Fault;
+use crate::staleness::Staleness;
 
 /// Failures further apart than this have nothing to do with each other. Longer than the longest backoff.
 const APART: Duration = Duration::from_secs(90);
+/// Longest time that an API server may ask to wait.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How a watch is doing.
 pub(crate) struct Health {
+    kind: &'static str,
+    remedy: String,
+    staleness: Staleness,
     backoff: DefaultBackoff,
     last_failure: Option<Instant>,
     state: State,
@@ -25,43 +32,64 @@ enum State {
 
 impl Health {
     /// Nothing has failed yet.
-    pub(crate) fn new() -> Self {
-        Self { backoff: DefaultBackoff::default(), last_failure: None, state: State::Good }
+    pub(crate) fn new<K: Resource<DynamicType = ()> + k8s_openapi::Resource>(staleness: Staleness) -> Self {
+        Self {
+            kind: K::KIND,
+            remedy: forbidden::<K>(),
+            staleness,
+            backoff: DefaultBackoff::default(),
+            last_failure: None,
+            state: State::Good,
+        }
     }
 
-    /// The watch told something.
-    pub(crate) fn succeeded<K: Resource<DynamicType = ()>>(&mut self) {
+    /// A list is complete, or a watch has begun.
+    pub(crate) fn succeeded(&mut self) {
         if self.state != State::Good {
-            tracing::info!(kind = %K::kind(&()), "the watch works again");
+            tracing::info!(kind = self.kind, "the watch works again");
             self.state = State::Good;
         }
+        self.staleness.fresh(self.kind);
     }
 
     /// The watch failed; returns how long to wait.
-    pub(crate) fn failed<K: Resource<DynamicType = ()>>(&mut self, error: &Error, now: Instant) -> Duration {
-        let alone = self.last_failure.is_none_or(|last| now.duration_since(last) > APART);
+    pub(crate) fn failed(&mut self, fault: &Fault, now: Instant) -> Duration {
+        let alone = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) > APART);
         self.last_failure = Some(now);
         if alone {
             self.backoff.reset();
-            if is_gone(error) {
+            if fault.is_gone() {
                 // Usual after a long pause of the API server's cache: list again at once.
-                tracing::debug!(kind = %K::kind(&()), "the watch is too old; listing again");
+                tracing::debug!(kind = self.kind, "the watch is too old; listing again");
                 return Duration::ZERO;
             }
-            self.state = State::Good;
         }
-        let state = if is_forbidden(error) { State::Forbidden } else { State::Failing };
-        if state != self.state {
-            self.state = state;
-            let kind = K::kind(&());
-            match state {
-                State::Forbidden => tracing::error!(%kind, "{}", forbidden::<K>()),
-                State::Failing | State::Good => {
-                    tracing::warn!(%kind, %error, "the watch fails and is tried again; everything stays as it was");
-                }
+        self.tell(fault);
+        // What may not be read is not stale: there is nothing to be known about it.
+        if !matches!(fault, Fault::Short) && !(fault.is_forbidden() && self.is_fresh_start()) {
+            self.staleness.stale(self.kind, now);
+        }
+        let wait = self.backoff.next().unwrap_or(APART);
+        fault.retry_after().map_or(wait, |asked| wait.max(asked.min(LONGEST)))
+    }
+
+    fn is_fresh_start(&self) -> bool {
+        !self.staleness.knows(self.kind)
+    }
+
+    fn tell(&mut self, fault: &Fault) {
+        let state = if fault.is_forbidden() { State::Forbidden } else { State::Failing };
+        if state == self.state || matches!(fault, Fault::Short) {
+            return;
+        }
+        self.state = state;
+        let kind = self.kind;
+        match state {
+            State::Forbidden => tracing::error!(kind, "{}; what was read before serves on", self.remedy),
+            State::Failing | State::Good => {
+                tracing::warn!(kind, error = %fault, "the watch fails and is tried again; everything stays as it was");
             }
         }
-        self.backoff.next().unwrap_or(APART)
     }
 }
 
@@ -73,63 +101,70 @@ pub(crate) fn forbidden<K: Resource<DynamicType = ()>>() -> String {
     )
 }
 
-/// May the kind not be read?
-pub(crate) fn is_forbidden(error: &Error) -> bool {
-    status(error).is_some_and(forbids)
-}
-
-/// Is it an answer that says so?
-pub(crate) fn forbids(status: &Status) -> bool {
-    // `is_forbidden` alone overlooks answers without a reason, as proxies give them.
-    status.code == 403 || status.is_forbidden()
-}
-
-/// Is the place from which to watch on too old?
-pub(crate) fn is_gone(error: &Error) -> bool {
-    status(error).is_some_and(|status| status.code == 410)
-}
-
-fn status(error: &Error) -> Option<&Status> {
-    match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status))
-        | Error::WatchError(status) => Some(status),
-        Error::InitialListFailed(_) | Error::WatchStartFailed(_) | Error::WatchFailed(_) | Error::NoResourceVersion => {
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::Service;
+    use kube::core::Status;
 
-    fn error(code: u16) -> Error {
-        Error::WatchError(Status { code, ..Status::default() }.boxed())
+    fn fault(code: u16) -> Fault {
+        Fault::Status(Status { code, ..Status::default() }.boxed())
+    }
+
+    fn health() -> Health {
+        Health::new::<Service>(Staleness::new())
     }
 
     #[test]
     fn a_watch_that_is_too_old_lists_again_at_once() {
-        let (mut health, now) = (Health::new(), Instant::now());
-        assert_eq!(health.failed::<Service>(&error(410), now), Duration::ZERO);
-        assert_eq!(health.failed::<Service>(&error(410), now + 2 * APART), Duration::ZERO);
+        let (mut health, now) = (health(), Instant::now());
+        assert_eq!(health.failed(&fault(410), now), Duration::ZERO);
+        assert_eq!(health.failed(&fault(410), now + 2 * APART), Duration::ZERO);
     }
 
     #[test]
     fn failures_in_a_row_wait_longer_and_longer() {
-        let (mut health, now) = (Health::new(), Instant::now());
-        let waits: Vec<_> = (0..8).map(|_| health.failed::<Service>(&error(410), now)).collect();
+        let (mut health, now) = (health(), Instant::now());
+        let waits: Vec<_> = (0..8).map(|_| health.failed(&fault(410), now)).collect();
         assert!(waits[1] >= Duration::from_millis(500), "{waits:?}");
         assert!(waits[7] >= Duration::from_secs(15), "{waits:?}");
-        assert!(health.failed::<Service>(&error(500), now + 2 * APART) < Duration::from_secs(5));
+        assert!(health.failed(&fault(500), now + 2 * APART) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_api_server_may_ask_for_a_pause() {
+        let status = r#"{"code": 429, "details": {"retryAfterSeconds": 20}}"#;
+        let busy = Fault::Status(serde_json::from_str::<Status>(status).unwrap().boxed());
+        assert!(health().failed(&busy, Instant::now()) >= Duration::from_secs(20));
     }
 
     #[test]
     fn the_remedy_names_resource_and_group() {
-        assert!(is_forbidden(&error(403)) && !is_forbidden(&error(410)));
+        assert!(fault(403).is_forbidden() && !fault(410).is_forbidden());
         let want = "grant the verbs list and watch on services of apiGroup \"\" in the ClusterRole";
         assert!(forbidden::<Service>().ends_with(want));
+    }
+
+    #[test]
+    fn a_kind_that_fails_is_stale_until_it_works_again() {
+        let staleness = Staleness::new();
+        let mut health = Health::new::<Service>(staleness.clone());
+        let since = || staleness.subscribe().borrow().first().and_then(|watch| watch.stale_since);
+        let now = Instant::now();
+        health.succeeded();
+        health.failed(&fault(500), now);
+        assert_eq!(since(), Some(now));
+        health.succeeded();
+        assert_eq!(since(), None);
+        health.failed(&fault(403), now);
+        assert_eq!(since(), Some(now), "rights that are lost later leave what is known stale");
+    }
+
+    #[test]
+    fn a_kind_that_could_never_be_read_is_not_stale() {
+        let staleness = Staleness::new();
+        let mut health = Health::new::<Service>(staleness.clone());
+        health.failed(&fault(403), Instant::now());
+        assert!(staleness.subscribe().borrow().is_empty());
     }
 }

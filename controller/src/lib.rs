@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use features::Route;
 use table::{ClusterId, Endpoints, Table, Update};
@@ -13,9 +14,13 @@ use tokio::sync::mpsc;
 use translate::{Note, ObjectRef, Options};
 
 mod batch;
+mod batches;
 mod cluster;
+mod desk;
 mod document;
+mod fault;
 mod folder;
+mod gate;
 mod health;
 mod holdoff;
 mod index;
@@ -27,6 +32,8 @@ mod node;
 mod notebook;
 mod publish;
 mod resolve;
+mod sighting;
+mod staleness;
 mod start;
 mod wake;
 mod walk;
@@ -39,12 +46,46 @@ pub enum Source {
     /// A folder of YAML or JSON manifests, watched.
     Folder(PathBuf),
     /// A cluster's API server.
-    Cluster {
-        /// A kubeconfig file; without one, the pod's service account or the user's default file.
-        kubeconfig: Option<PathBuf>,
-        /// Only this namespace; all without.
-        namespace: Option<String>,
-    },
+    Cluster(Cluster),
+}
+
+/// A cluster whose API server is read.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// A kubeconfig file; without one, the pod's service account or the user's default file.
+    pub kubeconfig: Option<PathBuf>,
+    /// Where Ingresses and what they name are looked for.
+    pub namespaces: Namespaces,
+    /// How long to wait for the API server.
+    pub patience: Patience,
+}
+
+/// Which namespaces count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Every one.
+    #[default]
+    All,
+    /// This one; rights in no other are needed.
+    One(String),
+    /// Those that a label selector matches; rights on all are needed.
+    Labelled(String),
+}
+
+/// How long to wait for an API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection, and for the answer to one request.
+    pub request: Duration,
+    /// For how long one watch is asked for, in whole seconds. One that says nothing for this time and that of a request
+    /// is taken for a connection that leads nowhere.
+    pub watch: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { request: Duration::from_secs(10), watch: Duration::from_secs(60) }
+    }
 }
 
 /// Why the control plane cannot start: one sentence with the remedy.
@@ -107,9 +148,7 @@ pub struct Loaded {
 pub fn load(source: &Source, options: Options) -> Result<Loaded, Error> {
     match source {
         Source::Folder(root) => load::folder(root, options),
-        Source::Cluster { kubeconfig, namespace } => {
-            load::cluster(kubeconfig.as_deref(), namespace.as_deref(), options)
-        }
+        Source::Cluster(cluster) => load::cluster(cluster, options),
     }
 }
 

@@ -8,7 +8,7 @@ use translate::{Change, Options, Output, Translator};
 use crate::folder::Folder;
 use crate::publish::unix_time;
 use crate::start::runtime;
-use crate::{Error, Loaded, cluster};
+use crate::{Cluster, Error, Loaded, cluster};
 
 /// Everything that a folder means now.
 ///
@@ -30,10 +30,10 @@ pub(crate) fn folder(root: &Path, options: Options) -> Result<Loaded, Error> {
 ///
 /// # Errors
 /// When there is no usable configuration, or the API server does not answer.
-pub(crate) fn cluster(kubeconfig: Option<&Path>, namespace: Option<&str>, options: Options) -> Result<Loaded, Error> {
+pub(crate) fn cluster(cluster: &Cluster, options: Options) -> Result<Loaded, Error> {
     let changes = runtime()?.block_on(async {
-        let client = cluster::client(kubeconfig).await?;
-        cluster::list(&client, namespace).await
+        let client = cluster::client(cluster).await?;
+        cluster::list(&client, cluster).await
     })?;
     Ok(translated(changes, options))
 }

@@ -36,7 +36,7 @@ impl Notebook {
 
     /// How many notes of each severity hold; the build time is left to others.
     pub(crate) fn facts(&self) -> Facts {
-        self.facts
+        self.facts.clone()
     }
 
     fn count(&mut self, severity: Severity) -> &mut usize {

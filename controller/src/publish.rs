@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use features::Route;
-use table::{ClusterId, Endpoints, Facts, Update};
-use tokio::sync::mpsc;
+use table::{ClusterId, Endpoints, Facts, Update, WatchFacts};
+use tokio::sync::{mpsc, watch};
 use translate::{Change, ExternalName, Kind, ObjectRef, Output, Translator};
 
 use crate::batch::Batch;
+use crate::desk::{Desk, Noted};
 use crate::holdoff::Holdoff;
 use crate::notebook::Notebook;
 use crate::resolve::{Lookup, Resolved, Resolver};
@@ -35,6 +36,11 @@ pub(crate) struct Publisher {
     /// Endpoints of resolved names that wait.
     resolved: BTreeMap<ClusterId, Arc<Endpoints>>,
     notebook: Notebook,
+    /// How the source is doing.
+    watches: Vec<WatchFacts>,
+    leader: Option<bool>,
+    /// When that last changed without having been told.
+    standing: Option<Instant>,
     /// What was told last.
     facts: Facts,
     /// The source has handed over everything.
@@ -50,6 +56,12 @@ pub(crate) struct Built {
     pub(crate) update: Option<Update<Route>>,
     /// Names to resolve from now on, or no longer.
     pub(crate) external: Vec<(ClusterId, Option<ExternalName>)>,
+    /// Ingresses that were looked at, and whether they are ours.
+    pub(crate) ours: Vec<(ObjectRef, bool)>,
+    /// Objects whose notes changed.
+    pub(crate) noted: Vec<(ObjectRef, Noted)>,
+    /// Ingresses that were created or changed.
+    pub(crate) changed: Vec<(ObjectRef, Option<Arc<str>>)>,
 }
 
 impl Publisher {
@@ -62,6 +74,9 @@ impl Publisher {
             endpoints: None,
             resolved: BTreeMap::new(),
             notebook: Notebook::default(),
+            watches: Vec::new(),
+            leader: None,
+            standing: None,
             facts: Facts::default(),
             synced: false,
             started: false,
@@ -94,12 +109,21 @@ impl Publisher {
         self.endpoints.get_or_insert(now);
     }
 
+    /// Takes in how the source is doing, and whether this replica leads.
+    pub(crate) fn take_standing(&mut self, watches: &[WatchFacts], leader: Option<bool>, now: Instant) {
+        if self.watches != watches || self.leader != leader {
+            watches.clone_into(&mut self.watches);
+            self.leader = leader;
+            self.standing.get_or_insert(now);
+        }
+    }
+
     /// When to call [`Publisher::build`]; `None` when nothing waits.
     pub(crate) fn due(&self) -> Option<Instant> {
         match (self.synced, self.started) {
             (false, _) => None,
             (true, false) => self.holdoff.due(),
-            (true, true) => self.endpoints.into_iter().chain(self.holdoff.due()).min(),
+            (true, true) => self.endpoints.into_iter().chain(self.holdoff.due()).chain(self.standing).min(),
         }
     }
 
@@ -107,11 +131,21 @@ impl Publisher {
     pub(crate) fn build(&mut self, now: Instant, clock: i64) -> Built {
         let mut arrived = self.endpoints.take();
         let first = self.synced && !std::mem::replace(&mut self.started, self.synced);
+        let mut changed = Vec::new();
+        self.standing = None;
         if first || self.holdoff.is_due(now) {
-            std::mem::take(&mut self.pending).into_values().for_each(|change| self.translator.apply(change));
+            let pending = std::mem::take(&mut self.pending);
+            let is_set =
+                |change: &Change| matches!(change, Change::Set(object) if object.reference().kind == Kind::Ingress);
+            changed = pending.iter().filter(|(_, change)| is_set(change)).map(|(object, _)| object.clone()).collect();
+            pending.into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { table, policies, endpoints: fresh, external, retired, notes } = self.translator.publish(clock);
+        let Output { table, policies, endpoints: fresh, external, retired, ours, notes } = self.translator.publish(clock);
+        let noted = |(object, notes): &(ObjectRef, Vec<_>)| {
+            (object.clone(), Noted { uid: self.uid(object), notes: notes.clone() })
+        };
+        let noted = notes.iter().map(noted).collect();
         self.notebook.update(notes);
         // What a name resolved to before is stale for a cluster whose name or kind has just changed.
         let external_ids = external.iter().map(|(id, _)| id);
@@ -120,15 +154,19 @@ impl Publisher {
         }
         let mut endpoints: Vec<_> = std::mem::take(&mut self.resolved).into_iter().collect();
         endpoints.extend(fresh);
-        let facts = self.notebook.facts();
+        let facts = Facts { leader: self.leader, watches: self.watches.clone(), ..self.notebook.facts() };
         let is_news = table.is_some()
             || !(policies.is_empty() && endpoints.is_empty() && retired.is_empty())
             || facts != self.facts;
-        self.facts = facts;
+        self.facts.clone_from(&facts);
         let arrived = arrived.unwrap_or(now);
-        let update =
-            is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
-        Built { update, external }
+        let update = is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
+        let changed = changed.into_iter().map(|object: ObjectRef| (object.clone(), self.uid(&object))).collect();
+        Built { update, external, ours, noted, changed }
+    }
+
+    fn uid(&self, object: &ObjectRef) -> Option<Arc<str>> {
+        self.translator.uid(object).map(Arc::from)
     }
 }
 
@@ -139,10 +177,40 @@ fn reference(change: &Change) -> ObjectRef {
     }
 }
 
+/// What the publishing loop is told besides changes, and whom it tells besides the data plane.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// How the watches are doing.
+    pub(crate) watches: watch::Receiver<Vec<WatchFacts>>,
+    /// Does this replica lead?
+    pub(crate) leader: watch::Receiver<Option<bool>>,
+    /// For whoever writes to the API server.
+    pub(crate) desk: Option<Arc<Desk>>,
+}
+
+impl Surroundings {
+    /// Nothing to be told and nobody to tell: a folder.
+    pub(crate) fn none() -> Self {
+        Self { watches: watch::channel(Vec::new()).1, leader: watch::channel(None).1, desk: None }
+    }
+
+    fn tell(&self, publisher: &mut Publisher) {
+        publisher.take_standing(&self.watches.borrow(), *self.leader.borrow(), Instant::now());
+    }
+
+    fn lay_out(&self, built: &mut Built) {
+        let Some(desk) = &self.desk else { return };
+        desk.standings(std::mem::take(&mut built.ours));
+        built.noted.drain(..).for_each(|(object, noted)| desk.noted(object, noted));
+        built.changed.drain(..).for_each(|(object, uid)| desk.changed(object, uid));
+    }
+}
+
 /// Publishes until the source or the receiver of updates is gone.
 pub(crate) async fn run(
     translator: Translator,
     mut batches: mpsc::Receiver<Batch>,
+    mut surroundings: Surroundings,
     lookup: Lookup,
     updates: mpsc::Sender<Update<Route>>,
 ) {
@@ -160,16 +228,21 @@ pub(crate) async fn run(
             },
             Some(name) = resolved.recv() => take_resolved(&mut publisher, &resolver, name),
             () = until(due) => {}
+            Ok(()) = surroundings.watches.changed() => {}
+            Ok(()) = surroundings.leader.changed() => {}
             _ = tick.tick() => ticked = true,
             () = updates.closed() => return,
         }
+        surroundings.tell(&mut publisher);
         drain(&mut publisher, &mut batches, &mut resolved, &resolver);
         let now = Instant::now();
         let is_due = publisher.due().is_some_and(|due| due <= now) || (ticked && publisher.started);
         if !is_due {
             continue;
         }
-        let Built { update, external } = publisher.build(now, unix_time());
+        let mut built = publisher.build(now, unix_time());
+        surroundings.lay_out(&mut built);
+        let Built { update, external, .. } = built;
         external.into_iter().for_each(|(cluster, name)| resolver.set(cluster, name));
         let Some(mut update) = update else { continue };
         update.facts.build = now.elapsed();

@@ -152,6 +152,32 @@ fn without_news_there_is_no_update() {
     assert!(publisher.build(start + TICK, 60).update.is_none());
 }
 
+#[test]
+fn how_the_source_is_doing_is_published_without_a_table() {
+    let start = Instant::now();
+    let mut publisher = started(start);
+    let stale = [WatchFacts { kind: "Ingress", stale_since: Some(start) }];
+    publisher.take_standing(&stale, Some(true), start);
+    assert_eq!(publisher.due(), Some(start));
+    let update = publisher.build(start, 0).update.unwrap();
+    assert!(update.table.is_none() && update.facts.leader == Some(true) && update.facts.watches == stale);
+    publisher.take_standing(&stale, Some(true), start);
+    assert_eq!(publisher.due(), None);
+}
+
+#[test]
+fn a_build_tells_whose_the_ingresses_are_and_which_changed() {
+    let start = Instant::now();
+    let mut publisher = Publisher::new(translator());
+    let foreign = OTHER.replace("spec:", "spec:\n  ingressClassName: other");
+    publisher.take(Batch { arrived: start, changes: changes(&[INGRESS, &foreign]), synced: true });
+    let built = publisher.build(start + MAXIMUM, 0);
+    let ours: Vec<_> = built.ours.iter().map(|(object, ours)| (&*object.name, *ours)).collect();
+    assert_eq!(ours, [("a", true), ("b", false)]);
+    assert_eq!(built.changed.len(), 2);
+    assert!(built.noted.iter().any(|(object, noted)| &*object.name == "a" && noted.notes.len() == 1));
+}
+
 #[tokio::test]
 async fn an_external_name_gets_its_addresses_from_the_resolver() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: app}\nspec: {type: ExternalName, externalName: \
@@ -166,7 +192,7 @@ async fn an_external_name_gets_its_addresses_from_the_resolver() {
     };
     let (batches, receiver) = mpsc::channel(1);
     let (updates, mut received) = mpsc::channel(1);
-    let loop_ = tokio::spawn(run(translator(), receiver, lookup, updates));
+    let loop_ = tokio::spawn(run(translator(), receiver, Surroundings::none(), lookup, updates));
     let all = Batch { arrived: Instant::now(), changes: changes(&[INGRESS, service]), synced: true };
     batches.send(all).await.unwrap();
     let first = received.recv().await.unwrap();

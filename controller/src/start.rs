@@ -7,7 +7,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use translate::{Options, Translator};
 
-use crate::{Error, Source, cluster, live, load, publish, resolve};
+use crate::cluster::{self, Watches};
+use crate::publish::{self, Surroundings};
+use crate::staleness::Staleness;
+use crate::{Error, Source, live, load, resolve};
 
 /// A runtime for one thread.
 ///
@@ -46,13 +49,25 @@ async fn open_and_publish(
         Source::Folder(root) => {
             let (_following, batches) = live::follow(root)?;
             tell(Ok(()));
-            publish::run(Translator::new(load::for_folder(options)), batches, lookup, updates).await;
+            let translator = Translator::new(load::for_folder(options));
+            publish::run(translator, batches, Surroundings::none(), lookup, updates).await;
         }
-        Source::Cluster { kubeconfig, namespace } => {
-            let client = cluster::client(kubeconfig.as_deref()).await?;
-            let (_watches, batches) = cluster::follow(&client, namespace.as_deref());
+        Source::Cluster(cluster) => {
+            let client = cluster::client(cluster).await?;
+            cluster::check_rights(&client, cluster).await?;
+            let staleness = Staleness::new();
+            let watches = Watches {
+                client,
+                namespaces: cluster.namespaces.clone(),
+                patience: cluster.patience,
+                staleness: staleness.clone(),
+                desk: None,
+                known: Vec::new(),
+            };
+            let (_watches, batches) = watches.follow();
             tell(Ok(()));
-            publish::run(Translator::new(options), batches, lookup, updates).await;
+            let surroundings = Surroundings { watches: staleness.subscribe(), ..Surroundings::none() };
+            publish::run(Translator::new(options), batches, surroundings, lookup, updates).await;
         }
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! The kinds that are watched in a cluster, and what of their objects is kept.
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use serde::de::DeserializeOwned;
-use translate::Object;
+use translate::{Kind, Object, ObjectRef};
+
+use crate::sighting::Sighting;
+use crate::watch::Followed;
 
 /// `kubectl apply` keeps a second copy of each object here; a Secret's would hold its key.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -17,9 +17,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
 
 /// A kind that is watched.
-pub(crate) trait Watched:
-    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
-{
+pub(crate) trait Watched: Followed {
     /// Nothing can be served without these; a cluster that hides the others is served as if it had none.
     const REQUIRED: bool = true;
     /// Field selector.
@@ -28,8 +26,18 @@ pub(crate) trait Watched:
     /// Drops what translation does not read: what controllers write often, and what is secret.
     fn drop_unread(&mut self) {}
 
+    /// What whoever writes its status, by the name of `manager`, has to know of it.
+    fn sighting(&self, _manager: &str) -> Option<(ObjectRef, Sighting)> {
+        None
+    }
+
     /// For translation.
     fn wrap(object: Arc<Self>) -> Object;
+
+    /// Is it an object of this kind?
+    fn is(object: &Object) -> bool {
+        object.reference().kind.to_string() == Self::KIND
+    }
 
     /// What is kept of it. Two versions of an object that differ in bookkeeping only become equal.
     fn stripped(mut self) -> Object {
@@ -47,6 +55,11 @@ pub(crate) trait Watched:
 impl Watched for Ingress {
     fn drop_unread(&mut self) {
         self.status = None;
+    }
+
+    fn sighting(&self, manager: &str) -> Option<(ObjectRef, Sighting)> {
+        let (namespace, name) = (self.metadata.namespace.as_deref()?.into(), self.metadata.name.as_deref()?.into());
+        Some((ObjectRef { kind: Kind::Ingress, namespace, name }, Sighting::of(self, manager)))
     }
 
     fn wrap(object: Arc<Self>) -> Object {

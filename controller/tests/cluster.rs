@@ -15,13 +15,14 @@ use std::time::Instant;
 
 use api::Api;
 use common::{Plane, ingress, service, slice};
-use controller::Source;
+use controller::{Cluster, Namespaces, Source};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use translate::Options;
 
 fn source(kubeconfig: &NamedTempFile, namespace: Option<&str>) -> Source {
-    Source::Cluster { kubeconfig: Some(kubeconfig.path().to_owned()), namespace: namespace.map(str::to_owned) }
+    let namespaces = namespace.map_or(Namespaces::All, |namespace| Namespaces::One(namespace.to_owned()));
+    Source::Cluster(Cluster { kubeconfig: Some(kubeconfig.path().to_owned()), namespaces, ..Cluster::default() })
 }
 
 fn options() -> Options {

@@ -73,7 +73,7 @@ impl Admin {
             "/" => text(StatusCode::OK, INDEX),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.readiness.obstacle() {
-                None => text(StatusCode::OK, "ready\n"),
+                None => text(StatusCode::OK, &self.ready()),
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}\n")),
             },
             "/metrics" => self.metrics().await,
@@ -87,11 +87,19 @@ impl Admin {
         response
     }
 
+    /// Stays ready while the API server is away: what is known serves on, and taking every replica out at once would not.
+    fn ready(&self) -> String {
+        let stale = self.metrics.control.staleness(Instant::now());
+        let stale = stale.into_iter().map(|(kind, seconds)| format!("stale: {kind} for {seconds} s\n"));
+        std::iter::once("ready\n".to_owned()).chain(stale).collect()
+    }
+
     /// Encodes on a thread for blocking work: many series take long enough to hold up whatever shares this thread.
     async fn metrics(&self) -> Response<Vec<u8>> {
         let (metrics, live) = (self.metrics.clone(), self.live.clone());
         let encoded = tokio::task::spawn_blocking(move || {
             metrics.sweep(Instant::now());
+            drop(metrics.control.staleness(Instant::now()));
             // Here rather than with each table, so that a change costs nothing for the certificates it leaves alone.
             let table = live.table();
             let certificates = table.certificates.iter().map(|(_, certificate)| certificate);

@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use controller::Source;
+use controller::{Cluster, Namespaces, Source};
 use translate::Options;
 
-use crate::value::NamespacedName;
+use crate::value::{NamespacedName, selector};
 
 /// Where objects come from.
 #[derive(Args, Debug)]
@@ -23,14 +23,29 @@ pub(crate) struct SourceArgs {
     /// Watch only this namespace of the cluster
     #[arg(long, env = "INGORA_WATCH_NAMESPACE", value_name = "NAMESPACE", conflicts_with = "manifests")]
     watch_namespace: Option<String>,
+
+    /// Watch only namespaces whose labels match this selector, such as team=web,stage!=test
+    #[arg(long, env = "INGORA_WATCH_NAMESPACE_SELECTOR", value_name = "SELECTOR", value_parser = selector,
+          conflicts_with_all = ["manifests", "watch_namespace"])]
+    watch_namespace_selector: Option<String>,
 }
 
 impl SourceArgs {
+    fn namespaces(&self) -> Namespaces {
+        let one = self.watch_namespace.clone().filter(|name| !name.is_empty()).map(Namespaces::One);
+        let labelled = || self.watch_namespace_selector.clone().map(Namespaces::Labelled);
+        one.or_else(labelled).unwrap_or_default()
+    }
+
     /// The folder if one is named, else the cluster.
     pub(crate) fn source(&self) -> Source {
         match &self.manifests {
             Some(folder) => Source::Folder(folder.clone()),
-            None => Source::Cluster { kubeconfig: self.kubeconfig.clone(), namespace: self.watch_namespace.clone() },
+            None => Source::Cluster(Cluster {
+                kubeconfig: self.kubeconfig.clone(),
+                namespaces: self.namespaces(),
+                ..Cluster::default()
+            }),
         }
     }
 }

@@ -43,6 +43,12 @@ pub(crate) fn count<T: FromStr + PartialOrd + Default>(text: &str) -> Result<T, 
     number.ok_or_else(|| "write a whole number from 1".to_owned())
 }
 
+/// A label selector that is not empty; the API server judges the rest.
+pub(crate) fn selector(text: &str) -> Result<String, String> {
+    let is_sound = !text.trim().is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    is_sound.then(|| text.to_owned()).ok_or_else(|| "write a label selector, such as team=web".to_owned())
+}
+
 /// A port; 0 takes any free one.
 pub(crate) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "write a port number from 0 to 65535".to_owned())

@@ -34,7 +34,7 @@ pub struct Update<P: Policy + PerCluster> {
 }
 
 /// Figures of the control plane that the data plane publishes as metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Notes of severity error that hold now.
     pub errors: usize,
@@ -44,4 +44,17 @@ pub struct Facts {
     pub infos: usize,
     /// Time that building this update took.
     pub build: Duration,
+    /// Is this replica the one that writes to the API server? `None` where nobody does.
+    pub leader: Option<bool>,
+    /// How each kind of object that is watched is doing.
+    pub watches: Vec<WatchFacts>,
+}
+
+/// How the watch of one kind of object is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchFacts {
+    /// The kind, as manifests name it.
+    pub kind: &'static str,
+    /// Since when what is known may be out of date; `None` while the watch works.
+    pub stale_since: Option<Instant>,
 }

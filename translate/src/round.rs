@@ -10,7 +10,7 @@ use crate::dependents::Dependency;
 use crate::hosts;
 use crate::ingress::{self, Context, RulesPart};
 use crate::notes::Notes;
-use crate::object::Kind;
+use crate::object::{Kind, ObjectRef};
 use crate::report::Note;
 use crate::seniority::Seniority;
 use crate::snapshot::{Dirty, Key};
@@ -71,6 +71,12 @@ impl Translator {
         for key in ingresses {
             self.admit(key, round);
         }
+    }
+
+    /// The Ingresses that went through admission, and whether they are ours.
+    pub(crate) fn standings(&self, round: &Round) -> Vec<(ObjectRef, bool)> {
+        let ours = |key| self.ingresses.get(key).is_some_and(|state| state.ours);
+        round.admitted.keys().map(|key| (key.reference(Kind::Ingress), ours(key))).collect()
     }
 
     fn admit(&mut self, key: Key, round: &mut Round) {

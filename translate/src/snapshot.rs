@@ -206,6 +206,19 @@ impl Snapshot {
         })
     }
 
+    /// What the API server tells an object from a later one of the same name by.
+    pub(crate) fn uid(&self, object: &ObjectRef) -> Option<&str> {
+        let key = Key { namespace: object.namespace.clone(), name: object.name.clone() };
+        let meta = match object.kind {
+            Kind::Ingress => &self.ingresses.get(&key)?.metadata,
+            Kind::IngressClass => &self.classes.get(&key)?.metadata,
+            Kind::Service => &self.services.get(&key)?.metadata,
+            Kind::EndpointSlice => &self.slices.get(&key)?.metadata,
+            Kind::Secret => &self.secrets.get(&key)?.metadata,
+        };
+        meta.uid.as_deref()
+    }
+
     /// The objects of a kind, in order.
     pub(crate) fn objects(&self, kind: Kind) -> Box<dyn Iterator<Item = ObjectRef> + '_> {
         match kind {

@@ -45,6 +45,8 @@ pub struct Output {
     pub external: Vec<(ClusterId, Option<ExternalName>)>,
     /// Clusters that no rule names any more.
     pub retired: Vec<ClusterId>,
+    /// Ingresses that were looked at, and whether they are ours now.
+    pub ours: Vec<(ObjectRef, bool)>,
     /// Objects whose notes changed, with all notes that hold now.
     pub notes: Vec<(ObjectRef, Vec<Note>)>,
 }
@@ -145,6 +147,7 @@ impl Translator {
             ingresses.extend(self.ingresses.keys().cloned());
         }
         self.admit_all(ingresses, &mut round);
+        output.ours = self.standings(&round);
         self.translate_rules(&dirty, &mut round);
         self.translate_defaults(&dirty, &mut round);
         self.refresh_clusters(dirty, &mut round, &mut output);
@@ -181,6 +184,12 @@ impl Translator {
     /// Are Ingresses that name no class ours?
     pub(crate) fn classless(&self) -> bool {
         self.classless
+    }
+
+    /// The UID that the API server gave to an object; `None` for one that is not known, or came from a manifest.
+    #[must_use]
+    pub fn uid(&self, object: &ObjectRef) -> Option<&str> {
+        self.snapshot.uid(object)
     }
 
     /// The objects of a kind, in order.

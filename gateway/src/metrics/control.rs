@@ -1,10 +1,10 @@
 //! What the control plane has to say about itself, and the certificates it found.
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, IntGauge, IntGaugeVec};
-use table::{Certificate, Facts, Generation};
+use table::{Certificate, Facts, Generation, WatchFacts};
 
 use super::label::{ByLabel, closed_label};
 use super::register::Register;
@@ -37,6 +37,9 @@ pub(crate) struct ControlPlane {
     live: Histogram,
     notes: ByLabel<NoteSeverity, IntGauge>,
     synced: IntGauge,
+    leader: IntGauge,
+    stale: IntGaugeVec,
+    watches: Mutex<Vec<WatchFacts>>,
     certificates: IntGaugeVec,
     published: Mutex<BTreeSet<[String; 3]>>,
 }
@@ -58,6 +61,13 @@ impl ControlPlane {
             )?,
             notes: ByLabel::new(|severity| notes.with_label_values(&[severity])),
             synced: register.gauge("synced", "1 once everything there is to read has been live.")?,
+            leader: register.gauge("leader", "1 while this replica is the one that writes to the API server.")?,
+            stale: register.gauges(
+                "watch_stale_seconds",
+                "Seconds since the watch of a kind of object failed; 0 while it works.",
+                &["kind"],
+            )?,
+            watches: Mutex::default(),
             certificates: register.gauges(
                 "certificate_expiry_timestamp_seconds",
                 "End of a server certificate's validity, in seconds since the Unix epoch.",
@@ -85,6 +95,23 @@ impl ControlPlane {
             }
         }
         self.build.observe(facts.build.as_secs_f64());
+        self.leader.set(i64::from(facts.leader == Some(true)));
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if *watches != facts.watches {
+            watches.clone_from(&facts.watches);
+        }
+    }
+
+    /// Publishes how stale each kind is; returns those that are, in seconds.
+    pub(crate) fn staleness(&self, now: Instant) -> Vec<(&'static str, u64)> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut stale = Vec::new();
+        for WatchFacts { kind, stale_since } in watches {
+            let seconds = stale_since.map(|since| now.saturating_duration_since(since).as_secs());
+            self.stale.with_label_values(&[kind]).set(i64::try_from(seconds.unwrap_or(0)).unwrap_or(i64::MAX));
+            stale.extend(seconds.map(|seconds| (kind, seconds)));
+        }
+        stale
     }
 
     /// An update became live this long after its oldest change arrived.
@@ -153,7 +180,7 @@ mod tests {
     fn facts_and_times_are_published() {
         let metrics = Metrics::new().unwrap();
         metrics.control.generation(Generation(7));
-        let facts = Facts { errors: 1, warnings: 2, infos: 3, build: Duration::from_millis(2) };
+        let facts = Facts { errors: 1, warnings: 2, infos: 3, build: Duration::from_millis(2), ..Facts::default() };
         metrics.control.facts(&facts);
         metrics.control.live(Duration::from_millis(4));
         assert_eq!(lines(&metrics, "synced"), ["ingora_synced 0"]);
@@ -169,6 +196,30 @@ mod tests {
             "ingora_synced 1",
         ] {
             assert_eq!(lines(&metrics, line), [line]);
+        }
+    }
+
+    #[test]
+    fn a_watch_that_fails_is_stale_until_it_works_again() {
+        let metrics = Metrics::new().unwrap();
+        let now = Instant::now();
+        let told =
+            |stale_since| Facts { watches: vec![WatchFacts { kind: "Ingress", stale_since }], ..Facts::default() };
+        metrics.control.facts(&told(Some(now)));
+        assert_eq!(metrics.control.staleness(now + Duration::from_secs(7)), [("Ingress", 7)]);
+        let name = "ingora_watch_stale_seconds";
+        assert_eq!(lines(&metrics, name), [format!(r#"{name}{{kind="Ingress"}} 7"#)]);
+        metrics.control.facts(&told(None));
+        assert_eq!(metrics.control.staleness(now), []);
+        assert_eq!(lines(&metrics, name), [format!(r#"{name}{{kind="Ingress"}} 0"#)]);
+    }
+
+    #[test]
+    fn one_replica_says_that_it_leads() {
+        let metrics = Metrics::new().unwrap();
+        for (leader, line) in [(None, "0"), (Some(true), "1"), (Some(false), "0")] {
+            metrics.control.facts(&Facts { leader, ..Facts::default() });
+            assert_eq!(lines(&metrics, "leader"), [format!("ingora_leader {line}")]);
         }
     }
 }
