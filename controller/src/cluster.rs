@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::api::ListParams;
@@ -28,7 +28,7 @@ use crate::watched::Watched;
 use crate::{Cluster, Error, Namespaces, Patience};
 
 /// Kinds that are watched for translation.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// A client for the cluster of a kubeconfig, or else of the environment.
 ///
@@ -95,6 +95,7 @@ impl Watches {
         start.everywhere::<Service>();
         start.everywhere::<EndpointSlice>();
         start.everywhere::<Secret>();
+        start.everywhere::<ConfigMap>();
         let receiver = match selector {
             Some(selector) => start.gate(receiver, selector),
             None => receiver,
@@ -142,13 +143,19 @@ fn selection<K: Watched>() -> Selection {
 /// When something may not be read, with the remedy.
 pub(crate) async fn check_rights(client: &Client, cluster: &Cluster) -> Result<(), Error> {
     let (namespaces, limit) = (&cluster.namespaces, cluster.patience.request);
-    may_list(namespaced::<Ingress>(client, namespaces), limit).await?;
-    may_list(namespaced::<Service>(client, namespaces), limit).await?;
-    may_list(namespaced::<EndpointSlice>(client, namespaces), limit).await?;
-    match namespaces {
-        Namespaces::Labelled(_) => may_list(Api::<Namespace>::all(client.clone()), limit).await,
-        Namespaces::All | Namespaces::One(_) => Ok(()),
-    }
+    let selected = async {
+        match namespaces {
+            Namespaces::Labelled(_) => may_list(Api::<Namespace>::all(client.clone()), limit).await,
+            Namespaces::All | Namespaces::One(_) => Ok(()),
+        }
+    };
+    tokio::try_join!(
+        may_list(namespaced::<Ingress>(client, namespaces), limit),
+        may_list(namespaced::<Service>(client, namespaces), limit),
+        may_list(namespaced::<EndpointSlice>(client, namespaces), limit),
+        selected,
+    )?;
+    Ok(())
 }
 
 async fn may_list<K: Followed>(api: Api<K>, limit: Duration) -> Result<(), Error> {
@@ -172,12 +179,13 @@ pub(crate) async fn list(client: &Client, cluster: &Cluster) -> Result<Vec<Chang
     changes.extend(list_kind(namespaced::<Service>(client, namespaces)).await?);
     changes.extend(list_kind(namespaced::<EndpointSlice>(client, namespaces)).await?);
     changes.extend(list_kind(namespaced::<Secret>(client, namespaces)).await?);
+    changes.extend(list_kind(namespaced::<ConfigMap>(client, namespaces)).await?);
     if let Namespaces::Labelled(selector) = namespaces {
         let labels = ListParams::default().labels(selector);
         let list = Api::<Namespace>::all(client.clone())
             .list(&labels)
             .await
-            .map_err(|error| cannot_list::<Namespace>(error.into()))?;
+            .map_err(|error| cannot_list::<Namespace>(&error.into()))?;
         let names: BTreeSet<_> = list.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect();
         changes.retain(|change| is_in(change, &names));
     }
@@ -210,12 +218,12 @@ async fn list_kind<K: Watched>(api: Api<K>) -> Result<Vec<Change>, Error> {
                 tracing::warn!(kind = K::KIND, "{}", forbidden::<K>());
                 return Ok(Vec::new());
             }
-            Err(fault) => return Err(cannot_list::<K>(fault)),
+            Err(fault) => return Err(cannot_list::<K>(&fault)),
         }
     }
 }
 
-fn cannot_list<K: Followed>(fault: Fault) -> Error {
+fn cannot_list<K: Followed>(fault: &Fault) -> Error {
     if fault.is_forbidden() {
         return Error(forbidden::<K>());
     }

@@ -54,11 +54,11 @@ impl Desk {
     /// An Ingress was seen, or is gone.
     pub(crate) fn seen(&self, ingress: ObjectRef, sighting: Option<Sighting>) {
         let mut tray = self.tray();
-        let before = match sighting.clone() {
-            Some(sighting) => tray.sightings.insert(ingress.clone(), sighting),
-            None => tray.sightings.remove(&ingress),
-        };
-        if before != sighting {
+        if tray.sightings.get(&ingress) != sighting.as_ref() {
+            match sighting {
+                Some(sighting) => tray.sightings.insert(ingress.clone(), sighting),
+                None => tray.sightings.remove(&ingress),
+            };
             tray.unchecked.insert(ingress);
             self.news.notify_one();
         }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn sighting(version: &str) -> Sighting {
-        Sighting { version: version.to_owned(), addresses: vec![], by_us: false }
+        Sighting { version: version.to_owned(), uid: None, addresses: vec![], by_us: false }
     }
 
     #[test]

@@ -66,15 +66,12 @@ impl Health {
         }
         self.tell(fault);
         // What may not be read is not stale: there is nothing to be known about it.
-        if !matches!(fault, Fault::Short) && !(fault.is_forbidden() && self.is_fresh_start()) {
+        let never_known = fault.is_forbidden() && !self.staleness.knows(self.kind);
+        if !matches!(fault, Fault::Short) && !never_known {
             self.staleness.stale(self.kind, now);
         }
         let wait = self.backoff.next().unwrap_or(APART);
         fault.retry_after().map_or(wait, |asked| wait.max(asked.min(LONGEST)))
-    }
-
-    fn is_fresh_start(&self) -> bool {
-        !self.staleness.knows(self.kind)
     }
 
     fn tell(&mut self, fault: &Fault) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use features::Route;
@@ -13,11 +14,16 @@ use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
 use translate::{Note, ObjectRef, Options};
 
+mod addresses;
 mod batch;
 mod batches;
+mod clerk;
 mod cluster;
 mod desk;
 mod document;
+mod duties;
+mod election;
+mod events;
 mod fault;
 mod folder;
 mod gate;
@@ -25,20 +31,25 @@ mod health;
 mod holdoff;
 mod index;
 mod known;
+mod lease;
 mod live;
 mod load;
 mod manifest;
 mod node;
 mod notebook;
 mod publish;
+mod reporter;
 mod resolve;
 mod sighting;
 mod staleness;
 mod start;
+mod status;
 mod wake;
 mod walk;
 mod watch;
 mod watched;
+
+pub use duties::{Duties, Election, Incident, Pod, StatusSource};
 
 /// Where objects come from.
 #[derive(Clone, Debug)]
@@ -152,15 +163,61 @@ pub fn load(source: &Source, options: Options) -> Result<Loaded, Error> {
     }
 }
 
-/// Starts the control plane on its own thread. It ends when the receiving side of `updates` is gone.
+/// What the control plane is to do.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where objects come from.
+    pub source: Source,
+    /// What the operator decided for translation.
+    pub options: Options,
+    /// What is written to the API server; nothing for a folder.
+    pub duties: Duties,
+}
+
+/// A control plane that runs.
+#[derive(Debug)]
+pub struct Control {
+    stop: tokio::sync::watch::Sender<bool>,
+    written: std::sync::mpsc::Receiver<()>,
+}
+
+impl Control {
+    /// This process is about to end: what is written to the API server is finished, and the lease given back. What was
+    /// read is still published. Returns at once.
+    pub fn terminate(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Terminates, and waits until everything is written, but no longer than `limit`.
+    pub fn finish(self, limit: Duration) {
+        self.terminate();
+        // Its end shows in that nobody is left who could send.
+        if matches!(self.written.recv_timeout(limit), Err(RecvTimeoutError::Timeout)) {
+            tracing::warn!("not everything could be written to the API server before the end");
+        }
+    }
+}
+
+/// Starts a control plane that only reads. It ends when the receiving side of `updates` is gone.
 ///
 /// # Errors
 /// When the source cannot be opened: a missing folder, an unreadable kubeconfig.
 pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Route>>) -> Result<(), Error> {
+    start(Setup { source, options, duties: Duties::default() }, updates).map(drop)
+}
+
+/// Starts the control plane on its own thread. It ends when the receiving side of `updates` is gone.
+///
+/// # Errors
+/// When the source cannot be opened: a missing folder, an unreadable kubeconfig, missing rights.
+pub fn start(setup: Setup, updates: mpsc::Sender<Update<Route>>) -> Result<Control, Error> {
     let (opened, result) = std::sync::mpsc::sync_channel(1);
+    let (writing, written) = std::sync::mpsc::sync_channel(1);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     std::thread::Builder::new()
         .name("ingora-controller".to_owned())
-        .spawn(move || start::run(&source, options, updates, &opened))
+        .spawn(move || start::run(setup, updates, stopped, writing, &opened))
         .map_err(|error| Error(format!("no thread can be started ({error}); raise the limit of processes")))?;
-    result.recv().unwrap_or_else(|_| Err(Error("the control plane ended while it started; see the log".to_owned())))
+    let ended = || Error("the control plane ended while it started; see the log".to_owned());
+    result.recv().unwrap_or_else(|_| Err(ended())).map(|()| Control { stop, written })
 }

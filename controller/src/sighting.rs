@@ -1,4 +1,6 @@
 //! What was last seen of an Ingress' status, and whose it is.
+use std::sync::Arc;
+
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress};
 
 /// An address in `status.loadBalancer.ingress`.
@@ -32,6 +34,8 @@ impl Address {
 pub(crate) struct Sighting {
     /// `metadata.resourceVersion`: whoever writes names it, so that a write of what has changed meanwhile fails.
     pub(crate) version: String,
+    /// `metadata.uid`.
+    pub(crate) uid: Option<Arc<str>>,
     /// The addresses, in their order.
     pub(crate) addresses: Vec<Address>,
     /// Our name stands in `metadata.managedFields` for the status.
@@ -46,6 +50,7 @@ impl Sighting {
         let mut by_manager = written.filter(|entry| entry.manager.as_deref() == Some(manager));
         Self {
             version: meta.resource_version.clone().unwrap_or_default(),
+            uid: meta.uid.as_deref().map(Arc::from),
             addresses: addresses(ingress),
             by_us: by_manager.any(|entry| entry.subresource.as_deref() == Some("status")),
         }

@@ -1,16 +1,19 @@
 //! Opens a source and runs the control plane on its own thread and runtime.
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use features::Route;
 use table::Update;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use translate::{Options, Translator};
 
 use crate::cluster::{self, Watches};
+use crate::desk::Desk;
 use crate::publish::{self, Surroundings};
 use crate::staleness::Staleness;
-use crate::{Error, Source, live, load, resolve};
+use crate::{Cluster, Duties, Error, Setup, Source, duties, live, load, resolve};
 
 /// A runtime for one thread.
 ///
@@ -23,52 +26,93 @@ pub(crate) fn runtime() -> Result<Runtime, Error> {
         .map_err(|error| Error(format!("no runtime can be built ({error}); raise the limit of open files")))
 }
 
-/// Runs the control plane until the receiver of updates is gone; tells through `opened` whether it could start.
+/// Runs the control plane until the receiver of updates is gone; tells through `opened` whether it could start. Whoever
+/// waits for `writing` to be dropped knows that nothing more is written to the API server.
 pub(crate) fn run(
-    source: &Source,
-    options: Options,
+    setup: Setup,
     updates: mpsc::Sender<Update<Route>>,
+    stop: watch::Receiver<bool>,
+    writing: SyncSender<()>,
     opened: &SyncSender<Result<(), Error>>,
 ) {
     // Whoever asked may have gone; the receiver of updates is gone then too.
     let tell = |result| opened.send(result).unwrap_or_default();
-    let ended = runtime().and_then(|runtime| runtime.block_on(open_and_publish(source, options, updates, &tell)));
+    let run = async |runtime: &Runtime| {
+        let Setup { source, options, duties } = setup;
+        match source {
+            Source::Folder(root) => folder(&root, options, updates, &tell).await,
+            Source::Cluster(cluster) => {
+                let plane = Plane { cluster, options, duties, stop };
+                plane.run(runtime, updates, writing, &tell).await
+            }
+        }
+    };
+    let ended = runtime().and_then(|runtime| runtime.block_on(run(&runtime)));
     if let Err(error) = ended {
         tell(Err(error));
     }
 }
 
-async fn open_and_publish(
-    source: &Source,
+async fn folder(
+    root: &Path,
     options: Options,
     updates: mpsc::Sender<Update<Route>>,
     tell: &impl Fn(Result<(), Error>),
 ) -> Result<(), Error> {
-    let lookup = resolve::system_lookup();
-    match source {
-        Source::Folder(root) => {
-            let (_following, batches) = live::follow(root)?;
-            tell(Ok(()));
-            let translator = Translator::new(load::for_folder(options));
-            publish::run(translator, batches, Surroundings::none(), lookup, updates).await;
-        }
-        Source::Cluster(cluster) => {
-            let client = cluster::client(cluster).await?;
-            cluster::check_rights(&client, cluster).await?;
-            let staleness = Staleness::new();
-            let watches = Watches {
-                client,
-                namespaces: cluster.namespaces.clone(),
-                patience: cluster.patience,
-                staleness: staleness.clone(),
-                desk: None,
-                known: Vec::new(),
-            };
-            let (_watches, batches) = watches.follow();
-            tell(Ok(()));
-            let surroundings = Surroundings { watches: staleness.subscribe(), ..Surroundings::none() };
-            publish::run(Translator::new(options), batches, surroundings, lookup, updates).await;
-        }
-    }
+    let (_following, batches) = live::follow(root)?;
+    tell(Ok(()));
+    let translator = Translator::new(load::for_folder(options));
+    publish::run(translator, batches, Surroundings::none(), resolve::system_lookup(), updates).await;
     Ok(())
+}
+
+/// A control plane of a cluster.
+struct Plane {
+    cluster: Cluster,
+    options: Options,
+    duties: Duties,
+    stop: watch::Receiver<bool>,
+}
+
+impl Plane {
+    async fn run(
+        self,
+        runtime: &Runtime,
+        updates: mpsc::Sender<Update<Route>>,
+        writing: SyncSender<()>,
+        tell: &impl Fn(Result<(), Error>),
+    ) -> Result<(), Error> {
+        let Self { cluster, options, duties, stop } = self;
+        let client = cluster::client(&cluster).await?;
+        cluster::check_rights(&client, &cluster).await?;
+        let staleness = Staleness::new();
+        let desk = duties.any().then(|| Arc::new(Desk::new(duties::manager(&options.controller_class))));
+        let watches = Watches {
+            client: client.clone(),
+            namespaces: cluster.namespaces.clone(),
+            patience: cluster.patience,
+            staleness: staleness.clone(),
+            desk: desk.clone(),
+            known: Vec::new(),
+        };
+        let (_watches, batches) = watches.follow();
+        tell(Ok(()));
+        let (lead, leader) = watch::channel(None);
+        let writer = desk.clone().map(|desk| {
+            let duties = duties.run(client, desk, cluster.patience.request, lead, stop);
+            runtime.spawn(async move {
+                duties.await;
+                drop(writing);
+            })
+        });
+        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk };
+        publish::run(Translator::new(options), batches, surroundings, resolve::system_lookup(), updates).await;
+        // Whoever holds the other end of `stop` says how long this may take.
+        if let Some(writer) = writer
+            && writer.await.is_err()
+        {
+            tracing::error!("what writes to the API server has panicked");
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! The kinds that are watched in a cluster, and what of their objects is kept.
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,8 +13,12 @@ use crate::watch::Followed;
 /// `kubectl apply` keeps a second copy of each object here; a Secret's would hold its key.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What is kept of a Secret's data.
-const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
+/// What is kept of the data of a Secret that holds a certificate. Others may name users or keys by any word.
+const CERTIFICATE: [&str; 4] = ["tls.crt", "tls.key", "ca.crt", "ca.crl"];
+
+/// Longest value of a ConfigMap that is kept, in bytes. What an annotation or a setting names is far shorter; dashboards
+/// and scripts, of which a cluster holds many, are not.
+const LONGEST_VALUE: usize = 64 * 1024;
 
 /// A kind that is watched.
 pub(crate) trait Watched: Followed {
@@ -93,14 +97,20 @@ impl Watched for EndpointSlice {
 
 impl Watched for Secret {
     const REQUIRED: bool = false;
-    // Certificates are stored as Opaque too. Helm's releases are many, large, and never certificates.
-    const FIELDS: Option<&'static str> = Some("type!=helm.sh/release.v1");
+    // Certificates are stored as Opaque too. Helm's releases are many and large; the others let their reader act as
+    // somebody else. No annotation and no Ingress can mean one of these.
+    const FIELDS: Option<&'static str> = Some(
+        "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=bootstrap.kubernetes.io/token,\
+         type!=kubernetes.io/dockercfg,type!=kubernetes.io/dockerconfigjson,type!=kubernetes.io/ssh-auth",
+    );
 
     fn drop_unread(&mut self) {
         self.metadata.annotations = None;
         self.metadata.labels = None;
         self.string_data = None;
-        if let Some(data) = &mut self.data {
+        if self.type_.as_deref() == Some("kubernetes.io/tls")
+            && let Some(data) = &mut self.data
+        {
             data.retain(|key, _| CERTIFICATE.contains(&key.as_str()));
         }
     }
@@ -110,20 +120,50 @@ impl Watched for Secret {
     }
 }
 
+impl Watched for ConfigMap {
+    const REQUIRED: bool = false;
+    // Every namespace has one.
+    const FIELDS: Option<&'static str> = Some("metadata.name!=kube-root-ca.crt");
+
+    fn drop_unread(&mut self) {
+        self.metadata.annotations = None;
+        self.metadata.labels = None;
+        self.binary_data = None;
+        if let Some(data) = &mut self.data {
+            data.retain(|_, value| value.len() <= LONGEST_VALUE);
+        }
+    }
+
+    fn wrap(object: Arc<Self>) -> Object {
+        Object::ConfigMap(object)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::index::same;
 
     #[test]
-    fn only_the_certificate_of_a_secret_is_kept() {
+    fn only_the_certificate_of_a_tls_secret_is_kept() {
         let text = |text: &str| (text.to_owned(), k8s_openapi::ByteString(b"x".to_vec()));
-        let mut secret = Secret { type_: Some("Opaque".to_owned()), ..Secret::default() };
+        let mut secret = Secret { type_: Some("kubernetes.io/tls".to_owned()), ..Secret::default() };
         secret.data = Some(["password", "tls.crt", "tls.key"].map(text).into());
         secret.metadata.annotations = Some([("copy".to_owned(), "hunter2".to_owned())].into());
         let Object::Secret(kept) = secret.stripped() else { panic!("not a Secret") };
         let keys: Vec<_> = kept.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
         assert_eq!((keys, &kept.metadata.annotations), (vec!["tls.crt", "tls.key"], &None));
+    }
+
+    #[test]
+    fn long_and_binary_values_of_a_config_map_are_not_kept() {
+        let mut map = ConfigMap::default();
+        let long = ("dashboard.json".to_owned(), "x".repeat(LONGEST_VALUE + 1));
+        map.data = Some([("use-gzip".to_owned(), "true".to_owned()), long].into());
+        map.binary_data = Some([("b".to_owned(), k8s_openapi::ByteString(vec![0]))].into());
+        let Object::ConfigMap(kept) = map.stripped() else { panic!("not a ConfigMap") };
+        assert_eq!(kept.data.iter().flatten().count(), 1);
+        assert_eq!(kept.binary_data, None);
     }
 
     #[test]

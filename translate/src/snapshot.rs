@@ -215,6 +215,7 @@ impl Snapshot {
             Kind::Service => &self.services.get(&key)?.metadata,
             Kind::EndpointSlice => &self.slices.get(&key)?.metadata,
             Kind::Secret => &self.secrets.get(&key)?.metadata,
+            Kind::ConfigMap => &self.config_maps.get(&key)?.metadata,
         };
         meta.uid.as_deref()
     }
