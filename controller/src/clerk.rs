@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use translate::{Kind, ObjectRef};
 
@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::reporter::Reporter;
 use crate::sighting::{Address, Sighting};
 use crate::status::{Deed, Refusal, Respected, Writer, decide};
-use crate::{Incident, StatusSource};
+use crate::{Incident, Incidents, StatusSource};
 
 /// Requests at a time.
 const TOGETHER: usize = 8;
@@ -54,7 +54,6 @@ pub(crate) struct Tools {
     pub(crate) writer: Writer,
     pub(crate) reporter: Reporter,
     pub(crate) tasks: Tasks,
-    pub(crate) incidents: mpsc::Receiver<Incident>,
     pub(crate) patience: Duration,
 }
 
@@ -73,7 +72,7 @@ impl Clerk {
     }
 
     /// Writes until `stop`; then takes the statuses back if this is the last replica.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, mut incidents: Incidents, mut stop: watch::Receiver<bool>) {
         let interval = self.tools.tasks.status.as_ref().map_or(EAGER, |status| status.interval);
         let mut look = tokio::time::interval(EAGER.min(interval));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,7 +82,7 @@ impl Clerk {
             tokio::select! {
                 () = self.tools.desk.news() => {}
                 () = self.tools.office.changed() => {}
-                Some(incident) = self.tools.incidents.recv() => self.take_incident(incident).await,
+                incident = incidents.next() => self.take_incident(incident).await,
                 () = until(next) => {}
                 _ = look.tick() => {
                     let now = Instant::now();

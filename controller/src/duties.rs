@@ -1,10 +1,13 @@
 //! What this replica does for the API server, besides reading it: what the operator decided, and starting it.
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::addresses::Surveyor;
 use crate::clerk::{Clerk, Tasks, Tools};
@@ -27,7 +30,35 @@ pub struct Duties {
     /// Write an event, too, when an Ingress was created or changed? `--disable-sync-events` says no.
     pub sync_events: bool,
     /// What the data plane has to report.
-    pub incidents: Option<mpsc::Receiver<Incident>>,
+    pub incidents: Incidents,
+}
+
+/// What the data plane has to report, as it happens.
+#[derive(Default)]
+pub struct Incidents(Option<BoxStream<'static, Incident>>);
+
+impl Incidents {
+    /// Reports what a stream tells.
+    pub fn new(stream: impl Stream<Item = Incident> + Send + 'static) -> Self {
+        Self(Some(stream.boxed()))
+    }
+
+    /// The next one; never any once the data plane has ended.
+    pub(crate) async fn next(&mut self) -> Incident {
+        match &mut self.0 {
+            Some(stream) => match stream.next().await {
+                Some(incident) => incident,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Incidents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incidents").finish_non_exhaustive()
+    }
 }
 
 /// A pod.
@@ -118,9 +149,8 @@ impl Duties {
         let writer = Writer { client: client.clone(), manager: desk.manager.clone() };
         let reporter = Reporter { client, instance: identity };
         let tasks = Tasks { status: self.status, events: self.events, sync_events: self.sync_events };
-        let incidents = self.incidents.unwrap_or_else(|| mpsc::channel(1).1);
-        let tools = Tools { desk, office, surveyor, writer, reporter, tasks, incidents, patience };
-        Clerk::new(tools).run(stop).await;
+        let tools = Tools { desk, office, surveyor, writer, reporter, tasks, patience };
+        Clerk::new(tools).run(self.incidents, stop).await;
         // What was written last was written while leading; only then may another replica begin.
         resign.send_replace(true);
         if let Some(standing) = standing

@@ -49,7 +49,7 @@ mod walk;
 mod watch;
 mod watched;
 
-pub use duties::{Duties, Election, Incident, Pod, StatusSource};
+pub use duties::{Duties, Election, Incident, Incidents, Pod, StatusSource};
 
 /// Where objects come from.
 #[derive(Clone, Debug)]

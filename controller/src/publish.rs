@@ -141,7 +141,8 @@ impl Publisher {
             pending.into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { table, policies, endpoints: fresh, external, retired, ours, notes } = self.translator.publish(clock);
+        let Output { table, policies, endpoints: fresh, external, retired, ours, notes } =
+            self.translator.publish(clock);
         let noted = |(object, notes): &(ObjectRef, Vec<_>)| {
             (object.clone(), Noted { uid: self.uid(object), notes: notes.clone() })
         };
@@ -160,7 +161,8 @@ impl Publisher {
             || facts != self.facts;
         self.facts.clone_from(&facts);
         let arrived = arrived.unwrap_or(now);
-        let update = is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
+        let update =
+            is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
         let changed = changed.into_iter().map(|object: ObjectRef| (object.clone(), self.uid(&object))).collect();
         Built { update, external, ours, noted, changed }
     }

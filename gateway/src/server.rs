@@ -115,11 +115,12 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     Ok(Running { http: http_address, https: https_address, healthz: healthz_address, end, main })
 }
 
-/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks.
+/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks. `terminating` is called
+/// when the end begins gracefully.
 ///
 /// # Errors
 /// When a listener cannot be opened.
-pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<(), Error> {
+pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, terminating: impl Fn()) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Error(format!("signals cannot be received: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -131,7 +132,10 @@ pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<(),
     runtime.block_on(async {
         loop {
             tokio::select! {
-                _ = term.recv() => running.terminate(),
+                _ = term.recv() => {
+                    running.terminate();
+                    terminating();
+                }
                 _ = int.recv() => return running.abort(),
                 () = running.ended() => return,
             }

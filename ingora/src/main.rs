@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod docs;
+mod duties;
 mod explain;
 mod failure;
 mod lint;

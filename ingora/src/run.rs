@@ -1,11 +1,14 @@
 //! `ingora run`: serves until a signal ends it.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use controller::Setup;
 use gateway::{Config, Limits, Timeouts};
 
+use crate::duties::{self, DutyArgs};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
 use crate::options::{ClassArgs, SourceArgs};
@@ -13,6 +16,9 @@ use crate::value::{Span, count, distinct_ports, port};
 
 /// Updates that may wait between the planes; the control plane coalesces while the channel is full.
 pub(crate) const CHANNEL: usize = 16;
+
+/// Longest time that writing to the API server may take after the last request.
+const FAREWELL: Duration = Duration::from_secs(25);
 
 /// Flags of `ingora run`.
 #[derive(Args, Debug)]
@@ -23,6 +29,8 @@ pub(crate) struct RunArgs {
     listeners: ListenerArgs,
     #[command(flatten)]
     classes: ClassArgs,
+    #[command(flatten)]
+    duties: DutyArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -186,6 +194,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     args.log.start("info")?;
     let source = args.source.source();
     let options = args.classes.options(&source);
+    let (endpoint_events, incidents) = duties::incidents();
     let config = Config {
         http_port: args.listeners.http_port,
         https_port: args.listeners.https_port,
@@ -197,12 +206,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         access_log: args.access_log.access_log,
         metrics_per_path: args.metrics.metrics_per_path,
         zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
-        events: None,
+        events: Some(endpoint_events),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
-    controller::spawn(source, options, updates)?;
-    gateway::run(config, received)?;
+    let setup = Setup { source, options, duties: args.duties.duties(incidents) };
+    let control = controller::start(setup, updates)?;
+    // What is written to the API server is finished while requests in flight are.
+    gateway::run(config, received, || control.terminate())?;
+    control.finish(FAREWELL);
     Ok(())
 }
 
