@@ -42,7 +42,7 @@ pub(crate) struct Clerk {
     respected: Respected,
     addresses: Option<Vec<Address>>,
     leads: bool,
-    forbidden: bool,
+    failing: bool,
     blind: bool,
 }
 
@@ -66,7 +66,7 @@ impl Clerk {
             respected: Respected::default(),
             addresses: None,
             leads: false,
-            forbidden: false,
+            failing: false,
             blind: false,
         }
     }
@@ -194,7 +194,7 @@ impl Clerk {
         for (ingress, seen, outcome) in outcomes {
             match outcome {
                 Ok(()) => {
-                    self.forbidden = false;
+                    self.failing = false;
                     self.respected.forget(&ingress);
                 }
                 Err(Refusal::Outdated) => {}
@@ -243,13 +243,16 @@ impl Clerk {
     }
 
     fn tell_status(&mut self, fault: &Fault) {
-        if !fault.is_forbidden() {
-            tracing::warn!(error = %fault, "a status cannot be written and is tried again");
-        } else if !std::mem::replace(&mut self.forbidden, true) {
+        if std::mem::replace(&mut self.failing, true) {
+            return;
+        }
+        if fault.is_forbidden() {
             tracing::error!(
                 "the status of Ingresses may not be written; grant patch on ingresses/status of apiGroup \"networking.k8s.io\" in \
                  the ClusterRole, or set --update-status=false"
             );
+        } else {
+            tracing::warn!(error = %fault, "the status of Ingresses cannot be written and is tried again");
         }
     }
 

@@ -11,11 +11,11 @@
 mod api;
 mod common;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use api::Api;
+use api::{Api, Breakdown};
 use common::{Plane, ingress, service, slice};
-use controller::{Cluster, Namespaces, Source};
+use controller::{Cluster, Namespaces, Patience, Source};
 use features::Route;
 use table::Update;
 use tempfile::NamedTempFile;
@@ -166,4 +166,128 @@ async fn loading_from_where_nothing_may_be_read_names_the_remedy() {
     let load = move || controller::load(&source(&kubeconfig, None), options());
     let error = tokio::task::spawn_blocking(load).await.unwrap().unwrap_err();
     assert!(error.to_string().starts_with("reading services is forbidden; grant the verbs list and watch"), "{error}");
+}
+
+/// Waits for little, so that a test need not.
+fn impatient(kubeconfig: &NamedTempFile) -> Source {
+    let patience = Patience { request: Duration::from_millis(500), watch: Duration::from_secs(1) };
+    Source::Cluster(Cluster { kubeconfig: Some(kubeconfig.path().to_owned()), patience, ..Cluster::default() })
+}
+
+async fn follow_impatiently(api: &Api) -> Plane {
+    let (sender, updates) = mpsc::channel(4);
+    let kubeconfig = api.kubeconfig();
+    let source = impatient(&kubeconfig);
+    let spawn = move || controller::spawn(source, options(), sender);
+    tokio::task::spawn_blocking(spawn).await.unwrap().unwrap();
+    Plane::new(updates)
+}
+
+fn stale(plane: &Plane) -> bool {
+    plane.facts.watches.iter().any(|watch| watch.kind == "Ingress" && watch.stale_since.is_some())
+}
+
+#[tokio::test]
+async fn an_empty_list_is_believed_only_when_another_confirms_it() {
+    let api = with_app().await;
+    let mut plane = follow_impatiently(&api).await;
+    plane.next().await;
+    api.break_next("ingresses", &[Breakdown::Empty]);
+    api.expire("ingresses");
+    plane.until("doubted", stale).await;
+    plane.until("denied", |plane| !stale(plane)).await;
+    assert_eq!((plane.service("a.test").as_str(), plane.tables), ("app", 1));
+    api.forget("ingresses", "a");
+    api.expire("ingresses");
+    plane.until("confirmed", |plane| plane.service("a.test").is_empty()).await;
+}
+
+#[tokio::test]
+async fn failures_garbage_and_silence_are_got_over() {
+    let api = with_app().await;
+    let mut plane = follow_impatiently(&api).await;
+    plane.next().await;
+    let faults = [Breakdown::Status(500), Breakdown::Garbage, Breakdown::Status(429), Breakdown::Silence];
+    api.break_next("ingresses", &faults);
+    api.expire("ingresses");
+    plane.until("failing", stale).await;
+    assert_eq!(plane.service("a.test"), "app");
+    api.set("ingresses", document(&ingress("b", "b.test", "app")));
+    plane.until("caught up", |plane| plane.service("b.test") == "app").await;
+    plane.until("fresh", |plane| !stale(plane)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_leads_nowhere_is_given_up() {
+    let api = with_app().await;
+    let mut plane = follow_impatiently(&api).await;
+    plane.next().await;
+    // The next watch, once this one has had its time, hears nothing.
+    api.break_next("ingresses", &[Breakdown::Silence]);
+    plane.until("noticed", stale).await;
+    plane.until("given up", |plane| !stale(plane)).await;
+    assert_eq!(plane.tables, 1);
+}
+
+#[tokio::test]
+async fn repeated_and_late_events_change_nothing() {
+    let api = with_app().await;
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    let old = api.get("ingresses", "a").unwrap();
+    api.set("ingresses", document(&ingress("a", "new.test", "app")));
+    plane.until("changed", |plane| plane.service("new.test") == "app").await;
+    api.replay("ingresses", "MODIFIED", &old);
+    api.replay("ingresses", "DELETED", &old);
+    let new = api.get("ingresses", "a").unwrap();
+    api.replay("ingresses", "MODIFIED", &new);
+    api.set("ingresses", document(&ingress("b", "b.test", "app")));
+    plane.until("the next one", |plane| plane.service("b.test") == "app").await;
+    assert_eq!((plane.service("new.test").as_str(), plane.tables), ("app", 3));
+}
+
+#[tokio::test]
+async fn rights_that_are_lost_later_leave_everything_as_it_is() {
+    let api = with_app().await;
+    let mut plane = follow_impatiently(&api).await;
+    plane.next().await;
+    api.forbid("ingresses");
+    api.expire("ingresses");
+    plane.until("told", stale).await;
+    assert_eq!((plane.service("a.test").as_str(), plane.tables), ("app", 1));
+}
+
+#[tokio::test]
+async fn missing_rights_at_the_start_are_an_error_with_the_remedy() {
+    let api = with_app().await;
+    api.forbid("endpointslices");
+    let kubeconfig = api.kubeconfig();
+    let source = source(&kubeconfig, None);
+    let spawn = move || controller::spawn(source, options(), mpsc::channel(1).0);
+    let error = tokio::task::spawn_blocking(spawn).await.unwrap().unwrap_err();
+    let want = "reading endpointslices is forbidden; grant the verbs list and watch on endpointslices";
+    assert!(error.to_string().starts_with(want), "{error}");
+}
+
+#[tokio::test]
+async fn only_namespaces_with_the_labels_count() {
+    let api = with_app().await;
+    let kubeconfig = api.kubeconfig();
+    let (sender, updates) = mpsc::channel(4);
+    let namespaces = Namespaces::Labelled("team=web".to_owned());
+    let cluster = Cluster { kubeconfig: Some(kubeconfig.path().to_owned()), namespaces, ..Cluster::default() };
+    let spawn = move || controller::spawn(Source::Cluster(cluster), options(), sender);
+    tokio::task::spawn_blocking(spawn).await.unwrap().unwrap();
+    let mut plane = Plane::new(updates);
+    plane.next().await;
+    assert_eq!(plane.service("a.test"), "");
+    api.set("namespaces", "metadata: {name: default}");
+    plane.until("selected", |plane| plane.service("a.test") == "app").await;
+    api.delete("namespaces", "default");
+    plane.until("no longer", |plane| plane.service("a.test").is_empty()).await;
+    assert!(
+        api.requests()
+            .iter()
+            .any(|request| request.starts_with("/api/v1/namespaces?") && request.contains("team%3Dweb"))
+    );
 }

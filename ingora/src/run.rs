@@ -17,6 +17,9 @@ use crate::value::{Span, count, distinct_ports, port};
 /// Updates that may wait between the planes; the control plane coalesces while the channel is full.
 pub(crate) const CHANNEL: usize = 16;
 
+/// The client logs each failure on its own, without saying what it was for; whoever asked says it once.
+const LOG: &str = "info,kube_client::client::builder=off";
+
 /// Longest time that writing to the API server may take after the last request.
 const FAREWELL: Duration = Duration::from_secs(25);
 
@@ -191,7 +194,7 @@ struct MetricsArgs {
 /// Joins the planes and serves.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     args.listeners.check()?;
-    args.log.start("info")?;
+    args.log.start(LOG)?;
     let source = args.source.source();
     let options = args.classes.options(&source);
     let (endpoint_events, incidents) = duties::incidents();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use features::{Backend, Route};
-use table::{ClusterId, Endpoints, Table, Update};
+use table::{ClusterId, Endpoints, Facts, Table, Update};
 use tokio::sync::mpsc;
 
 /// Longer than any update takes on a busy machine.
@@ -18,11 +18,12 @@ pub(crate) struct Plane {
     pub(crate) table: Arc<Table<Route>>,
     pub(crate) endpoints: BTreeMap<ClusterId, Arc<Endpoints>>,
     pub(crate) tables: usize,
+    pub(crate) facts: Facts,
 }
 
 impl Plane {
     pub(crate) fn new(updates: mpsc::Receiver<Update<Route>>) -> Self {
-        Self { updates, table: Arc::default(), endpoints: BTreeMap::new(), tables: 0 }
+        Self { updates, table: Arc::default(), endpoints: BTreeMap::new(), tables: 0, facts: Facts::default() }
     }
 
     /// The next update, applied.
@@ -33,6 +34,7 @@ impl Plane {
     }
 
     fn apply(&mut self, update: &Update<Route>) {
+        self.facts.clone_from(&update.facts);
         self.endpoints.extend(update.endpoints.iter().cloned());
         if let Some(table) = &update.table {
             self.table = table.clone();
