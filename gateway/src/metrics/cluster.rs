@@ -160,7 +160,7 @@ impl Clusters {
             endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
             flow: self.flow.resolve(id),
             rare: self.rare.clone(),
-            port: port,
+            port,
             id: id.clone(),
         }
     }
