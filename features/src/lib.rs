@@ -4,11 +4,14 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod annotation;
+mod ask;
 mod balance;
+mod cidr;
 mod cluster_policy;
 mod global;
 mod networks;
 mod objects;
+mod password;
 mod pattern;
 mod protection;
 mod request;
@@ -20,11 +23,13 @@ mod upstream;
 
 use annotation::{Config, Described, OnError, Problem, Reader};
 
+pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
 pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
+pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
 pub use retry::{Conditions, Retry};
@@ -56,6 +61,12 @@ pub trait Feature: Sized {
     fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
         let _ = (request, edits);
         Verdict::Continue
+    }
+
+    /// Goes on with what was found out for it. A feature that asks without reading the reply lets nobody pass.
+    fn on_reply(&self, request: &Request<'_>, edits: &mut Edits, reply: &Reply) -> Verdict {
+        let _ = (request, edits, reply);
+        Verdict::status(500, "reply_unread")
     }
 
     /// Acts on the head of the answer, the endpoint's or the gateway's own.
@@ -91,6 +102,11 @@ macro_rules! features {
                 match self { $(Self::$variant(feature) => feature.on_request(request, edits)),* }
             }
 
+            /// Goes on with what was found out for it.
+            pub fn on_reply(&self, request: &Request<'_>, edits: &mut Edits, reply: &Reply) -> Verdict {
+                match self { $(Self::$variant(feature) => feature.on_reply(request, edits, reply)),* }
+            }
+
             /// Acts on the head of the answer.
             pub fn on_response(&self, request: &Request<'_>, edits: &Edits, head: &mut dyn Head) {
                 match self { $(Self::$variant(feature) => feature.on_response(request, edits, head)),* }
@@ -106,11 +122,16 @@ macro_rules! features {
 }
 
 features! {
+    Block = block,
     TlsRedirect = tls_redirect,
     Cors = cors,
     Snippet = snippet,
     CookieRewrite = cookie_rewrite,
     CustomHeaders = custom_headers,
+    IpAccess = ip_access,
+    BasicAuth = basic_auth,
+    ExternalAuth = external_auth,
+    Satisfy = satisfy,
 }
 
 /// Everything that annotations say about a rule.
@@ -159,17 +180,43 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     Settings { upstream, balance: Balance::default(), plan, problems: reader.finish() }
 }
 
-/// Runs a plan until a feature answers. `seen` learns each step: serving drops it, explaining prints it.
+/// Runs a plan until a feature answers or asks. `seen` learns each step: serving drops it, explaining prints it.
 pub fn run(
     plan: &[Configured],
     request: &Request<'_>,
     edits: &mut Edits,
+    seen: impl FnMut(&'static str, &Verdict),
+) -> Verdict {
+    run_from(plan, 0, request, edits, seen)
+}
+
+/// Goes on with a plan that has asked: which feature did is in the edits.
+pub fn resume(
+    plan: &[Configured],
+    request: &Request<'_>,
+    edits: &mut Edits,
+    reply: &Reply,
     mut seen: impl FnMut(&'static str, &Verdict),
 ) -> Verdict {
-    for feature in plan {
+    let asked = edits.asked;
+    let Some(feature) = plan.get(asked) else { return Verdict::status(500, "reply_unread") };
+    let verdict = feature.on_reply(request, edits, reply);
+    seen(feature.name(), &verdict);
+    if verdict == Verdict::Continue { run_from(plan, asked + 1, request, edits, seen) } else { verdict }
+}
+
+fn run_from(
+    plan: &[Configured],
+    first: usize,
+    request: &Request<'_>,
+    edits: &mut Edits,
+    mut seen: impl FnMut(&'static str, &Verdict),
+) -> Verdict {
+    for (index, feature) in plan.iter().enumerate().skip(first) {
         let verdict = feature.on_request(request, edits);
         seen(feature.name(), &verdict);
         if verdict != Verdict::Continue {
+            edits.asked = index;
             return verdict;
         }
     }

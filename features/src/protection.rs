@@ -3,20 +3,14 @@ use crate::annotation::Reader;
 
 /// ingress-nginx's annotations for authentication, access and limits.
 pub(crate) const NAMES: &[&str] = &[
-    "allowlist-source-range",
-    "auth-secret",
     "auth-tls-match-cn",
     "auth-tls-secret",
     "auth-tls-verify-client",
-    "auth-type",
-    "auth-url",
-    "denylist-source-range",
     "enable-modsecurity",
     "limit-connections",
     "limit-rpm",
     "limit-rps",
     "proxy-ssl-verify",
-    "whitelist-source-range",
 ];
 
 /// Closes the rules for each such annotation.
@@ -37,7 +31,7 @@ mod tests {
     #[test]
     fn a_protective_annotation_closes() {
         let config = Config::default();
-        let mut reader = Reader::new([("auth-url", "http://auth")], &config, &NoObjects);
+        let mut reader = Reader::new([("enable-modsecurity", "true")], &config, &NoObjects);
         read(&mut reader);
         assert!(reader.finish().iter().any(|problem| problem.effect == OnError::Close));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use table::ClusterId;
 
-use crate::Labels;
+use crate::{Ask, Labels};
 
 /// A request after its host and path were canonicalised.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,8 @@ pub enum Verdict {
     Continue,
     /// Answer; the endpoint gets nothing.
     Answer(Box<Answer>),
+    /// Find something out; [`crate::resume`] goes on with what was found.
+    Ask(Box<Ask>),
 }
 
 impl Verdict {
@@ -154,6 +156,14 @@ pub struct Edits {
     pub endpoint: Option<u64>,
     /// The cluster that gets the request instead of the rule's.
     pub cluster: Option<ClusterId>,
+    /// A check of `satisfy: any` has passed: the others need not.
+    pub satisfied: bool,
+    /// What the checks of `satisfy: any` answer when none passes.
+    pub denied: Option<Box<Answer>>,
+    /// Cookies of the authentication service, for the answer.
+    pub auth_cookies: Vec<HeaderValue>,
+    /// Which feature of the plan has asked.
+    pub(crate) asked: usize,
 }
 
 /// The head of an answer: the only way in which features change one.

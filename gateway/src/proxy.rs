@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::answer;
+use crate::asking::Asking;
 use crate::config::{Limits, Timeouts};
 use crate::context::{Context, Handles};
 use crate::live::Live;
@@ -34,6 +35,8 @@ pub(crate) struct Proxy {
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Finds out what features ask.
+    pub(crate) asking: Asking,
     /// True once the gateway takes no new connections.
     pub(crate) draining: watch::Receiver<bool>,
 }
@@ -102,11 +105,17 @@ impl ProxyHttp for Proxy {
             // A stream can stall on its own window; a whole connection that stalls ends by itself.
             session.set_write_timeout(Some(self.timeouts.send));
         }
-        let decision = request::decide(self, session, context);
+        let mut decision = request::decide(self, session, context);
+        while let Decision::Ask(ask) = decision {
+            let reply = Box::pin(self.asking.ask(*ask)).await;
+            decision = request::resume(self, session, context, &reply);
+        }
         if context.global().connections.keep_alive.is_some_and(|idle| idle.is_zero()) {
             session.set_keepalive(None);
         }
         match self.hold(decision, context).await {
+            // The loop above leaves none.
+            Decision::Ask(_) => Ok(true),
             Decision::Proceed => {
                 Self::let_upgrades_idle(session, context);
                 context.limit(session.is_upgrade_req());

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::admission::Admission;
+use crate::asking::Asking;
 use crate::config::Config;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -254,6 +255,7 @@ fn proxy(
         access_log: access_log.map(Arc::new),
         limits: config.limits,
         timeouts: config.timeouts,
+        asking: Asking::new()?,
         draining,
     })
 }

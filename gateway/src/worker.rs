@@ -46,6 +46,7 @@ impl Worker {
         runtime.block_on(async move {
             // Requests ask a channel of the worker's own: one for all would make its counters travel between the cores.
             let (drain_here, draining) = watch::channel(false);
+            self.proxy.asking = self.proxy.asking.of_worker();
             let mut drain_all = std::mem::replace(&mut self.proxy.draining, draining);
             tokio::spawn(async move {
                 // An error means that nobody is left who could say it later.

@@ -82,6 +82,9 @@ pub(crate) struct Context<'a> {
     pub(crate) has_tls: &'a dyn Fn(&HostPattern) -> bool,
 }
 
+/// Why a rule does not serve whose protection cannot be understood.
+const CLOSED: &str = "an annotation that protects the rule cannot be honoured";
+
 /// A rule before the annotations were read.
 struct Draft {
     host: HostPattern,
@@ -124,7 +127,7 @@ pub(crate) fn translate(
     for draft in drafts {
         let settings = annotations.settings(facts(&draft.host), draft.target.protocol);
         let backend = match (&closed, &draft.target.cluster) {
-            (true, _) => Backend::Refused("an annotation that protects the rule cannot be honoured"),
+            (true, _) => Backend::Refused(CLOSED),
             (false, Err(answer)) => Backend::Refused(answer),
             (false, Ok(cluster)) => {
                 part.clusters.entry(cluster.clone()).or_insert(draft.place);
@@ -211,7 +214,10 @@ pub(crate) fn default_route(target: &Target, cluster: ClusterId, config: &Config
     let (facts, protocol) = (RuleFacts::default(), target.protocol);
     let input = Input { config, objects: &NoObjects, facts, protocol, translate_snippets: false };
     let settings = features::read([], &input);
-    route(labels, Backend::Cluster(cluster), &settings)
+    // The controller's ConfigMap may hold protection that cannot be understood.
+    let closed = settings.problems.iter().any(|problem| problem.effect >= OnError::Close);
+    let backend = if closed { Backend::Refused(CLOSED) } else { Backend::Cluster(cluster) };
+    route(labels, backend, &settings)
 }
 
 /// Texts that the labels of an Ingress share.

@@ -2,7 +2,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use features::{Edits, Request, Route, Verdict, World};
+use features::{Edits, Reply, Request, Route, Verdict, World};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -25,6 +25,19 @@ pub(crate) fn on_request(rule: &Rule<Route>, session: &Session, host: &str, cont
 /// Takes from an endpoint's answer what clients must not see.
 pub(crate) fn endpoint_answered(context: &Context, head: &mut ResponseHeader) {
     context.global().answers.hide(&mut Answered(head));
+}
+
+/// Goes on with the plan of a rule that has asked.
+pub(crate) fn on_reply(session: &Session, context: &mut Context, reply: &Reply) -> Verdict {
+    let (Some(rule), Some(mut edits)) = (context.rule.clone(), context.edits.take()) else {
+        return Verdict::status(500, "reply_unread");
+    };
+    let host = RequestHost::parse(route::authority(session.req_header()));
+    let host = host.as_ref().map_or("", RequestHost::as_str);
+    let request = view(&rule, session, host, context);
+    let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _| ());
+    context.edits = Some(edits);
+    verdict
 }
 
 /// Lets the plan of a rule act on the head of the answer, the endpoint's or the gateway's own.

@@ -1,5 +1,5 @@
 //! Before an endpoint is chosen: limits, the rule, and its features.
-use features::{Answer, Backend, Route, Verdict};
+use features::{Answer, Ask, Backend, Reply, Route, Verdict};
 use http::{HeaderValue, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -19,6 +19,8 @@ pub(crate) enum Decision {
     Proceed,
     /// Answer it.
     Answer(Box<Answer>),
+    /// Find something out, and [`resume`] with it.
+    Ask(Box<Ask>),
 }
 
 impl Decision {
@@ -64,11 +66,31 @@ fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, conte
     if let Backend::Refused(reason) = rule.policy.backend {
         return Decision::answer(503, reason);
     }
-    if !rule.policy.plan.is_empty()
-        && let Verdict::Answer(answer) = plan::on_request(rule, session, host, context)
-    {
-        return Decision::Answer(answer);
+    if rule.policy.plan.is_empty() {
+        return admit(proxy, rule);
     }
+    let verdict = plan::on_request(rule, session, host, context);
+    follow(proxy, rule, verdict)
+}
+
+/// Goes on with a request whose rule has asked.
+pub(crate) fn resume(proxy: &Proxy, session: &Session, context: &mut Context, reply: &Reply) -> Decision {
+    let verdict = plan::on_reply(session, context, reply);
+    match &context.rule {
+        Some(rule) => follow(proxy, rule, verdict),
+        None => Decision::answer(500, "reply_unread"),
+    }
+}
+
+fn follow(proxy: &Proxy, rule: &Rule<Route>, verdict: Verdict) -> Decision {
+    match verdict {
+        Verdict::Continue => admit(proxy, rule),
+        Verdict::Answer(answer) => Decision::Answer(answer),
+        Verdict::Ask(ask) => Decision::Ask(ask),
+    }
+}
+
+fn admit(proxy: &Proxy, rule: &Rule<Route>) -> Decision {
     // Better here than when an endpoint is chosen: Pingora would close the connection then.
     if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, NO_ENDPOINTS) }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use controller::Loaded;
-use features::{Backend, Edits, Protocol, Request, Route, StillWorld, Verdict};
+use features::{Ask, Backend, Edits, Protocol, Request, Route, StillWorld, Verdict};
 use table::{
     Candidate, Certificate, ClusterId, Endpoint, HostPattern, PathMatch, Readiness, RequestHost, RequestPath, Rule,
 };
@@ -100,6 +100,9 @@ fn outcome(loaded: &Loaded, rule: &Rule<Route>, request: &Request<'_>, told: &mu
         };
         return Answer { status: Some(answer.status), text };
     }
+    if let Verdict::Ask(ask) = &verdict {
+        return Answer { status: None, text: format!("decided by {}", asked(ask)) };
+    }
     // Only a resolver knows the endpoints of an ExternalName.
     if !loaded.endpoints.contains_key(cluster) {
         return Answer { status: None, text: format!("proxied to what the external name of {cluster} resolves to") };
@@ -125,10 +128,18 @@ fn nothing_matches(told: &Explanation) -> String {
 fn in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Continue => "continue".to_owned(),
+        Verdict::Ask(ask) => format!("ask for {}", asked(ask)),
         Verdict::Answer(answer) => match location(answer) {
             Some(location) => format!("redirect, {} to {location}", answer.status),
             None => format!("answer {}", answer.status),
         },
+    }
+}
+
+fn asked(ask: &Ask) -> String {
+    match ask {
+        Ask::Password(_) => "the password".to_owned(),
+        Ask::Exchange(exchange) => format!("the answer of {}", exchange.uri),
     }
 }
 
