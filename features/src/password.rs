@@ -138,11 +138,11 @@ impl PasswordCheck {
         self.hash.verify(&self.password) & self.known
     }
 
-    /// What a check that has passed is remembered by, secret: the same bytes are the same check. It holds the stored hash, so
-    /// that a changed password is another check.
+    /// What a check that has passed is remembered by, secret: the same bytes are the same check. They hold the stored hash, so
+    /// that a changed password is another check, and whether the user is known: a stranger with somebody's password is too.
     #[must_use]
     pub fn secret(&self) -> [&[u8]; 3] {
-        [self.hash.as_bytes(), b"\0", &self.password]
+        [self.hash.as_bytes(), if self.known { b"\0known\0" } else { b"\0unknown\0" }, &self.password]
     }
 
     /// Is it slow to compute?
@@ -297,8 +297,9 @@ mod tests {
     #[test]
     fn an_unknown_user_never_passes() {
         let hash = Arc::new(Hash::parse("{PLAIN}secret").unwrap());
-        assert!(PasswordCheck::new(hash.clone(), b"secret", true).passes());
-        assert!(!PasswordCheck::new(hash, b"secret", false).passes());
+        let [known, unknown] = [true, false].map(|known| PasswordCheck::new(hash.clone(), b"secret", known));
+        assert!(known.passes() && !unknown.passes());
+        assert_ne!(known.secret(), unknown.secret());
     }
 
     #[test]

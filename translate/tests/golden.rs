@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Picture, Plane, destination, object, owner};
-use features::{Edits, Request, StillWorld, Verdict};
+use features::{Ask, Edits, Request, StillWorld, Verdict};
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use table::{RequestHost, RequestPath};
@@ -155,6 +155,10 @@ fn decided(rule: &table::Rule<features::Route>, request: &Request<'_>) -> String
             head.headers_mut().extend(answer.fields.iter().cloned());
             format!("; answers {}", answer.status)
         }
+        Verdict::Ask(ask) => match &**ask {
+            Ask::Password(_) => "; asks for the password".to_owned(),
+            Ask::Exchange(exchange) => format!("; asks {} {}", exchange.method, exchange.uri),
+        },
     };
     if verdict == Verdict::Continue {
         text += &edits.target.iter().map(|target| format!("; sends {target}")).collect::<String>();

@@ -1,6 +1,8 @@
 //! Real sockets, real protocols: one module per promise to the user.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod access_log;
 #[cfg(test)]
 mod answer_fields;
@@ -18,6 +20,8 @@ mod continue_100;
 mod default_backend;
 #[cfg(test)]
 mod endpoint_churn;
+#[cfg(test)]
+mod external_auth;
 #[cfg(test)]
 mod forwarded_headers;
 #[cfg(test)]

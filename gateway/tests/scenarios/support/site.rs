@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use features::annotation::Config;
-use features::{Backend, Global, Input, Labels, NoObjects, Protocol, Route, RuleFacts};
+use features::{Backend, Data, Global, Input, Labels, Objects, Protocol, Route, RuleFacts};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
@@ -19,7 +19,27 @@ pub(crate) struct Spec {
     path: PathMatch,
     backend: Backend,
     protocol: Protocol,
-    annotations: Vec<(&'static str, &'static str)>,
+    annotations: Vec<(&'static str, String)>,
+    config: Option<Config>,
+    objects: Held,
+}
+
+/// Secrets and ConfigMaps by name, in one namespace.
+#[derive(Clone, Debug, Default)]
+struct Held(BTreeMap<String, Data>);
+
+impl Objects for Held {
+    fn secret(&self, reference: &str) -> Result<Data, String> {
+        self.0.get(reference).cloned().ok_or_else(|| format!("{reference} does not exist; create it"))
+    }
+
+    fn config_map(&self, reference: &str) -> Result<Data, String> {
+        self.secret(reference)
+    }
+
+    fn service(&self, name: &str) -> Result<ClusterId, String> {
+        Ok(Site::cluster(name))
+    }
 }
 
 impl Spec {
@@ -35,7 +55,15 @@ impl Spec {
 
     fn with(backend: Backend) -> Self {
         let path = PathMatch::prefix("/").unwrap();
-        Self { host: "a.test".to_owned(), path, backend, protocol: Protocol::Http, annotations: Vec::new() }
+        Self {
+            host: "a.test".to_owned(),
+            path,
+            backend,
+            protocol: Protocol::Http,
+            annotations: Vec::new(),
+            config: None,
+            objects: Held::default(),
+        }
     }
 
     pub(crate) fn host(mut self, host: &str) -> Self {
@@ -58,15 +86,28 @@ impl Spec {
         self
     }
 
-    pub(crate) fn annotation(mut self, name: &'static str, value: &'static str) -> Self {
-        self.annotations.push((name, value));
+    pub(crate) fn annotation(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.annotations.push((name, value.into()));
+        self
+    }
+
+    /// A ConfigMap of the controller's for this rule only.
+    pub(crate) fn config(mut self, data: &[(&str, &str)]) -> Self {
+        self.config = Some(Config::new(data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))));
+        self
+    }
+
+    /// A Secret or a ConfigMap with one key.
+    pub(crate) fn object(mut self, name: &str, key: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.objects.0.entry(name.to_owned()).or_default().insert(key.to_owned(), value.into());
         self
     }
 
     fn rule(&self, host_has_tls: bool, config: &Config) -> Arc<Rule<Route>> {
         let facts = RuleFacts { host_has_tls };
-        let input = Input { config, objects: &NoObjects, facts, protocol: self.protocol, translate_snippets: false };
-        let settings = features::read(self.annotations.iter().copied(), &input);
+        let (config, objects) = (self.config.as_ref().unwrap_or(config), &self.objects);
+        let input = Input { config, objects, facts, protocol: self.protocol, translate_snippets: false };
+        let settings = features::read(self.annotations.iter().map(|(name, value)| (*name, &**value)), &input);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
             Backend::Refused(_) => Default::default(),
