@@ -14,7 +14,7 @@ pub enum Ask {
     /// Does a password belong to a hash? Slow on purpose.
     Password(PasswordCheck),
     /// What does another server say?
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
 }
 
 /// What was found out.
@@ -72,7 +72,9 @@ impl Stored {
             return None;
         }
         let mut lifetime = listed;
-        for directive in fields.get_all(header::CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        for directive in
+            fields.get_all(header::CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        {
             let directive = String::from_utf8_lossy(directive).trim().to_ascii_lowercase();
             match directive.split_once('=') {
                 Some(("max-age" | "s-maxage", seconds)) => lifetime = Duration::from_secs(seconds.parse().ok()?),
@@ -105,7 +107,8 @@ mod tests {
             (200, Some(("cache-control", "max-age=0")), None),
             (200, Some(("cache-control", "max-age=x")), None),
         ] {
-            let fields = field.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let fields =
+                field.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             let lifetime = stored.lifetime(status, &fields.collect());
             assert_eq!(lifetime.map(|lifetime| lifetime.as_secs()), want, "{status} {field:?}");
         }

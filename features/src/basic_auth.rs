@@ -10,7 +10,7 @@ use crate::annotation::{Key, OnError, Reader, Row, Support};
 use crate::password::{PasswordCheck, Hash};
 use crate::{Answer, Ask, Data, Edits, Feature, Keys, Reply, Request, RuleFacts, Verdict, satisfy};
 
-const TYPE: Key<()> = Key {
+const TYPE: Key<Scheme> = Key {
     row: Row {
         name: "auth-type",
         sentence: "Asks clients for a user and a password: `basic`.",
@@ -19,8 +19,8 @@ const TYPE: Key<()> = Key {
         support: Support::Approximated("`digest` is not supported: its Ingress is closed."),
     },
     parse: |text| match text {
-        "basic" => Ok(()),
-        "digest" => Err("asks for digest authentication, which is not supported; use basic over TLS".to_owned()),
+        "basic" => Ok(Scheme::Basic),
+        "digest" => Ok(Scheme::Digest),
         _ => Err("is neither basic nor digest".to_owned()),
     },
     on_error: OnError::Reject,
@@ -74,6 +74,12 @@ const REALM: Key<String> = Key {
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Basic,
+    Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     File,
     Map,
@@ -103,7 +109,11 @@ impl Feature for BasicAuth {
             }
             return None;
         }
-        kind?;
+        if kind? == Scheme::Digest {
+            let message = "asks for digest authentication, which is not supported, so the paths of this Ingress answer 503; use basic over TLS";
+            reader.close(TYPE.row.name, message);
+            return None;
+        }
         let Some(secret) = secret else {
             let message = "is there without auth-secret, which names the users, so the paths of this Ingress answer 503; add it";
             reader.report(TYPE.row.name, message.to_owned(), OnError::Close);
@@ -113,7 +123,7 @@ impl Feature for BasicAuth {
         let (users, unusable) = match users {
             Ok(read) => read,
             Err(why) => {
-                reader.report(SECRET.row.name, format!("{why}; until then the paths of this Ingress answer 503"), OnError::Close);
+                reader.report(SECRET.row.name, format!("cannot be used: {why}; until then the paths of this Ingress answer 503"), OnError::Close);
                 return None;
             }
         };
@@ -336,7 +346,7 @@ mod tests {
     #[test]
     fn malformed_values_never_open() {
         for (name, value, want) in [
-            ("auth-type", "digest", OnError::Reject),
+            ("auth-type", "digest", OnError::Close),
             ("auth-type", "Basic", OnError::Reject),
             ("auth-type", "basic\n", OnError::Default),
             ("auth-realm", "a\"b", OnError::Reject),

@@ -18,7 +18,9 @@ impl Networks {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            match network(item).ok_or_else(|| format!("has {item:.50?}, which is neither an IP address nor a network"))? {
+            match network(item)
+                .ok_or_else(|| format!("has {item:.50?}, which is neither an IP address nor a network"))?
+            {
                 IpNet::V4(net) => v4.push((u32::from(net.network()), u32::from(net.broadcast()))),
                 IpNet::V6(net) => v6.push((u128::from(net.network()), u128::from(net.broadcast()))),
             }
@@ -103,7 +105,18 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_named() {
-        for text in ["10.0.0.0/33", "10.0.0", "x", "10.0.0.1;", "$remote_addr", "10.0.0.1\n10.0.0.2", "1.2.3.4}", ",", "\u{0}", "१.2.3.4"] {
+        for text in [
+            "10.0.0.0/33",
+            "10.0.0",
+            "x",
+            "10.0.0.1;",
+            "$remote_addr",
+            "10.0.0.1\n10.0.0.2",
+            "1.2.3.4}",
+            ",",
+            "\u{0}",
+            "१.2.3.4",
+        ] {
             assert!(Networks::parse(text).is_err(), "{text:?}");
         }
     }

@@ -57,7 +57,7 @@ impl Feature for ExternalAuth {
             return Verdict::Continue;
         }
         match service.question(request) {
-            Some(exchange) => Verdict::Ask(Box::new(Ask::Exchange(exchange))),
+            Some(exchange) => Verdict::Ask(Box::new(Ask::Exchange(Box::new(exchange)))),
             None => Verdict::status(500, "auth_url"),
         }
     }

@@ -279,8 +279,24 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused() {
         for text in [
-            "", "secret", "{SHA}", "{SHA}x", "{SSHA}AAAA", "$apr1$toolongsalt$x", "$apr1$x", "$2b$12$short", "$2b$99$x",
-            "$5$", "$5$rounds=x$s$d", "$6$rounds=999999999$s$d", "$y$j9T$x", "{MD5}x", "abJnggxhB/yWI", "\u{0}", "${x}", "{PLAIN",
+            "",
+            "secret",
+            "{SHA}",
+            "{SHA}x",
+            "{SSHA}AAAA",
+            "$apr1$toolongsalt$x",
+            "$apr1$x",
+            "$2b$12$short",
+            "$2b$99$x",
+            "$5$",
+            "$5$rounds=x$s$d",
+            "$6$rounds=999999999$s$d",
+            "$y$j9T$x",
+            "{MD5}x",
+            "abJnggxhB/yWI",
+            "\u{0}",
+            "${x}",
+            "{PLAIN",
         ] {
             assert!(Hash::parse(text).is_err(), "{text:?}");
         }

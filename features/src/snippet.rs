@@ -239,7 +239,7 @@ impl Run<'_, '_> {
         };
         match Verdict::redirect(status, &location) {
             Verdict::Answer(answer) => *answer,
-            Verdict::Continue => Answer { status: 400, fields: Vec::new(), body: None, reason: "redirect_location" },
+            Verdict::Continue | Verdict::Ask(_) => Answer { status: 400, fields: Vec::new(), body: None, reason: "redirect_location" },
         }
     }
 

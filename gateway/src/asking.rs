@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::{digest, hmac, rand};
-use features::{Ask, PasswordCheck, Exchange, Reply};
+use features::{Ask, Exchange, PasswordCheck, Reply};
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
@@ -69,7 +69,7 @@ impl Asking {
     pub(crate) async fn ask(&self, ask: Ask) -> Reply {
         match ask {
             Ask::Password(check) => self.password(check).await,
-            Ask::Exchange(exchange) => self.exchange(exchange).await,
+            Ask::Exchange(exchange) => self.exchange(*exchange).await,
         }
     }
 

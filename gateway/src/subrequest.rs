@@ -71,9 +71,16 @@ impl Subrequests {
     /// Sends a request with an absolute URI and a Host field; the answer comes whole.
     pub(crate) async fn send(&self, request: Request<Bytes>, patience: Patience) -> Result<Response<Bytes>, Failed> {
         let uri = Arc::new(request.uri().clone());
-        let failed = |why: &dyn fmt::Display| Failed(format!("{}://{}: {why}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str())));
+        let failed = |why: &dyn fmt::Display| {
+            Failed(format!(
+                "{}://{}: {why}",
+                uri.scheme_str().unwrap_or_default(),
+                uri.authority().map_or("", |a| a.as_str())
+            ))
+        };
         let exchange = async {
-            let response = self.client.request(request.map(Full::new)).await.map_err(|error| failed(&causes(&error)))?;
+            let response =
+                self.client.request(request.map(Full::new)).await.map_err(|error| failed(&causes(&error)))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, patience.body).collect().await.map_err(|error| failed(&error))?;
             Ok(Response::from_parts(head, body.to_bytes()))

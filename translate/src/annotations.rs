@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_unsupported_protection_closes() {
-        let (closed, notes) = report(&[("p/auth-url", "http://auth")]);
+        let (closed, notes) = report(&[("p/enable-modsecurity", "true")]);
         assert!(closed);
         assert_eq!(notes[0].0, "AnnotationParsingFailed");
     }

@@ -22,7 +22,6 @@ pub(super) const ANNOTATIONS: Keys = &[
     &KEEPALIVE_VARS,
     &KEEPALIVE_REQUESTS,
     &KEEPALIVE_TIMEOUT,
-    &SNIPPET,
     &GLOBAL,
 ];
 
@@ -231,21 +230,20 @@ pub(super) const KEEPALIVE_VARS: Key<bool> = Key {
     on_error: OnError::Default,
 };
 
-pub(super) const SNIPPET: Key<()> = Key {
+pub(super) const GLOBAL_SNIPPET: Key<()> = Key {
     row: Row {
-        name: "auth-snippet",
-        sentence: "Configuration of nginx for the request to the authentication service.",
+        name: "global-auth-snippet",
+        sentence: "Configuration of nginx for the request to the authentication service of all rules.",
         default: "none",
         example: "",
-        support: Support::Refused("Configuration of nginx is not evaluated; use auth-proxy-set-headers for fields."),
+        support: Support::Refused("Configuration of nginx is not evaluated, so the rules answer 503; use what the service gets anyway."),
     },
     parse: |text| match text {
         "" => Ok(()),
-        _ => Err("is configuration of nginx, which is not evaluated; use auth-proxy-set-headers for fields".to_owned()),
+        _ => Err("is configuration of nginx, which is not evaluated".to_owned()),
     },
-    on_error: OnError::Reject,
+    on_error: OnError::Close,
 };
-pub(super) const GLOBAL_SNIPPET: Key<()> = global("global-auth-snippet", &SNIPPET);
 
 pub(super) const GLOBAL: Key<bool> = Key {
     row: row("enable-global-auth", "Whether the `global-auth-url` of the ConfigMap is asked.", "true", "false"),

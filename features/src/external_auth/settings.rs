@@ -42,7 +42,6 @@ fn of_ingress(reader: &mut Reader<'_>) -> Option<Service> {
         reader.take(key);
     }
     reader.take(&keys::KEEPALIVE_VARS);
-    reader.take(&keys::SNIPPET);
     let text = reader.take(&keys::URL)?;
     let any = satisfy::any(reader);
     let (url, host) = close(reader, keys::URL.row.name, target(&text))?;

@@ -97,7 +97,10 @@ async fn dial(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
 
 /// Addresses of names, as the system resolves them.
 #[derive(Default)]
-struct Names(Mutex<HashMap<Box<str>, (Instant, Arc<[IpAddr]>)>>);
+struct Names(Mutex<HashMap<Box<str>, Known>>);
+
+/// Addresses, and until when they hold.
+type Known = (Instant, Arc<[IpAddr]>);
 
 impl Names {
     async fn resolve(&self, host: &str) -> io::Result<Arc<[IpAddr]>> {

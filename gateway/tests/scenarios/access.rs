@@ -53,7 +53,10 @@ async fn a_password_lets_pass_and_does_not_reach_the_endpoint() {
     for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
         for wrong in ["", ANN_WRONG, EVE, "Bearer x"] {
             let reply = ask(&mut client, "a.test", wrong).await;
-            assert_eq!((reply.status.as_u16(), reply.header("www-authenticate")), (401, Some("Basic realm=\"members only\"")));
+            assert_eq!(
+                (reply.status.as_u16(), reply.header("www-authenticate")),
+                (401, Some("Basic realm=\"members only\""))
+            );
         }
         // The second time, the password is remembered.
         for right in [ANN, ANN, BOB] {
@@ -82,7 +85,9 @@ async fn with_any_an_address_or_a_password_is_enough() {
     let backend = Backend::echo("app").await;
     let site = Site::default()
         .rule(protected().annotation("satisfy", "any").annotation("allowlist-source-range", "127.0.0.1"))
-        .rule(protected().host("far.test").annotation("satisfy", "any").annotation("allowlist-source-range", "10.0.0.1"))
+        .rule(
+            protected().host("far.test").annotation("satisfy", "any").annotation("allowlist-source-range", "10.0.0.1"),
+        )
         .rule(protected().host("both.test").annotation("allowlist-source-range", "10.0.0.1"))
         .endpoints("app", [backend.address]);
     let rig = Rig::start(site).await;

@@ -8,10 +8,13 @@ use crate::support::{Backend, Client, Refusing, Reply, Rig, Site, Spec, empty, r
 /// Answers as the request's cookie says: `200`, `401`, ...
 async fn service() -> Backend {
     Backend::handling(|request| async move {
-        let status = request.headers().get("cookie").and_then(|cookie| cookie.to_str().ok()?.parse().ok()).unwrap_or(401);
+        let status =
+            request.headers().get("cookie").and_then(|cookie| cookie.to_str().ok()?.parse().ok()).unwrap_or(401);
         let mut response: Response<_> = respond("not for the client");
         *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
-        for (name, value) in [("x-user", "ann"), ("set-cookie", "a=1"), ("set-cookie", "b=2"), ("www-authenticate", "Bearer")] {
+        for (name, value) in
+            [("x-user", "ann"), ("set-cookie", "a=1"), ("set-cookie", "b=2"), ("www-authenticate", "Bearer")]
+        {
             response.headers_mut().append(name, value.parse().unwrap());
         }
         response
@@ -52,7 +55,8 @@ async fn the_service_gets_the_fields_and_not_the_body() {
     let (backend, service) = (Backend::echo("app").await, service().await);
     let rig = Rig::start(Site::default().rule(asking(service.address)).endpoints("app", [backend.address])).await;
     let mut client = Client::h1(rig.http).await;
-    let request = client.request(Method::POST, "a.test", "/x?y=z").header("cookie", "200").header("x-original-url", "forged");
+    let request =
+        client.request(Method::POST, "a.test", "/x?y=z").header("cookie", "200").header("x-original-url", "forged");
     let reply = client.send(request.body(crate::support::full("body")).unwrap()).await;
     assert_eq!((reply.status.as_u16(), reply.text()), (200, "body"));
     let seen = service.last();
