@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use features::annotation::Config;
-use features::{Backend, Data, Global, Input, Labels, Objects, Protocol, Route, RuleFacts};
+use features::{Backend, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
