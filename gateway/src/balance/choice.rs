@@ -206,7 +206,7 @@ impl Choice {
     }
 
     fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
-        (self.panic || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
+        ((self.panic && ask.tried.is_empty()) || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
     }
 
     #[cold]

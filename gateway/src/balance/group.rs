@@ -104,8 +104,9 @@ impl Group {
         self.may(endpoint, ask) && (!self.slow || admits(endpoint, ask, place))
     }
 
+    /// A request that has failed once goes to what is in the rotation, while there is something.
     fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
-        (self.with_out || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
+        ((self.with_out && ask.tried.is_empty()) || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
     }
 
     /// Any endpoint from a place on: rather one whose slow start admits the request, rather one in the rotation.

@@ -19,6 +19,8 @@ mod continue_100;
 #[cfg(test)]
 mod default_backend;
 #[cfg(test)]
+mod ejection;
+#[cfg(test)]
 mod endpoint_churn;
 #[cfg(test)]
 mod external_auth;
@@ -30,6 +32,8 @@ mod global_settings;
 mod grpc;
 #[cfg(test)]
 mod head_requests;
+#[cfg(test)]
+mod health_check;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]

@@ -99,7 +99,8 @@ impl Rig {
     async fn send_next_table(&mut self, synced: bool) -> u64 {
         self.generation += 1;
         let table = Some(Arc::new(self.site.table(self.generation)));
-        self.send(Update { endpoints: self.site.all_endpoints(), table, synced, ..update() }).await;
+        let (policies, endpoints) = (self.site.all_policies(), self.site.all_endpoints());
+        self.send(Update { policies, endpoints, table, synced, ..update() }).await;
         self.generation
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use features::annotation::Config;
-use features::{Backend, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts};
+use features::{Backend, ClusterPolicy, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
@@ -138,6 +138,7 @@ pub(crate) struct Site {
     rules: Vec<Spec>,
     default_backend: Option<Spec>,
     clusters: BTreeMap<String, Vec<Endpoint>>,
+    policies: BTreeMap<String, ClusterPolicy>,
     certificates: BTreeMap<String, Arc<Certificate>>,
     default_certificate: Option<Arc<Certificate>>,
     config: Config,
@@ -215,6 +216,16 @@ impl Site {
     pub(crate) fn default_certificate(mut self, identity: &Identity) -> Self {
         self.default_certificate = Some(Arc::new(identity.certificate()));
         self
+    }
+
+    /// How a cluster is watched.
+    pub(crate) fn policy(mut self, name: &str, policy: ClusterPolicy) -> Self {
+        self.policies.insert(name.to_owned(), policy);
+        self
+    }
+
+    pub(crate) fn all_policies(&self) -> Vec<(ClusterId, Arc<ClusterPolicy>)> {
+        self.policies.iter().map(|(name, policy)| (Self::cluster(name), Arc::new(policy.clone()))).collect()
     }
 
     pub(crate) fn all_endpoints(&self) -> Vec<(ClusterId, Arc<Endpoints>)> {
