@@ -8,6 +8,7 @@ mod ask;
 mod balance;
 mod cidr;
 mod cluster_policy;
+mod fallback;
 mod global;
 mod networks;
 mod objects;
@@ -21,11 +22,14 @@ mod template;
 mod units;
 mod upstream;
 
+use std::sync::Arc;
+
 use annotation::{Config, Described, OnError, Problem, Reader};
 
 pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
+pub use fallback::Fallback;
 pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
 pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
@@ -141,6 +145,8 @@ pub struct Settings {
     pub upstream: Upstream,
     /// Which of them gets a request.
     pub balance: Balance,
+    /// Who answers instead of them.
+    pub fallback: Option<Arc<Fallback>>,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
     /// What is wrong with the annotations.
@@ -175,9 +181,10 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
         Reader::new(annotations, input.config, input.objects).translating_snippets(input.translate_snippets);
     protection::read(&mut reader);
     // Features may imply annotations of the upstream.
+    let fallback = fallback::read(&mut reader);
     let plan = read_plan(&mut reader, &input.facts);
     let upstream = upstream::read(&mut reader, input.protocol);
-    Settings { upstream, balance: Balance::default(), plan, problems: reader.finish() }
+    Settings { upstream, balance: Balance::default(), fallback, plan, problems: reader.finish() }
 }
 
 /// Runs a plan until a feature answers or asks. `seen` learns each step: serving drops it, explaining prints it.
@@ -236,14 +243,19 @@ pub fn respond(plan: &[Configured], request: &Request<'_>, edits: &Edits, head: 
 /// Every annotation key with the module it belongs to: what the documentation is printed from.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, keys, _)| (*module, *keys));
-    let more = [("upstream", upstream::KEYS), ("retry", retry::KEYS)];
+    let more = [("upstream", upstream::KEYS), ("retry", retry::KEYS), ("fallback", fallback::KEYS)];
     features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }
 
 /// Every key of the controller's ConfigMap with the module it belongs to. A key may stand in several modules.
 pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, _, keys)| (*module, *keys));
-    let more = [("upstream", upstream::CONFIG), ("retry", retry::CONFIG), ("objects", objects::CONFIG)];
+    let more = [
+        ("upstream", upstream::CONFIG),
+        ("retry", retry::CONFIG),
+        ("fallback", fallback::CONFIG),
+        ("objects", objects::CONFIG),
+    ];
     let global = global::MODULES.iter().copied();
     features.chain(more).chain(global).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }

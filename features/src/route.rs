@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, PerCluster, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured, Retry};
+use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Route {
     pub upstream: Upstream,
     /// Which of them gets a request.
     pub balance: Balance,
+    /// Who answers instead of the endpoints.
+    pub fallback: Option<Arc<Fallback>>,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
     /// What the data plane resolved once for this rule.

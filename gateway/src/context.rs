@@ -9,6 +9,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use table::Rule;
 
 use crate::metrics::RuleMetrics;
+use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
 use crate::upstream::{Attempts, Cluster, Lease};
@@ -34,6 +35,10 @@ pub(crate) struct Context {
     pub(crate) attempts: Attempts,
     /// When the request must have ended (`ingora.io/request-timeout`).
     pub(crate) deadline: Option<Instant>,
+    /// The controller's default backend in the table of this request, if the rule may turn to it.
+    pub(crate) default_backend: Option<Arc<Rule<Route>>>,
+    /// Where the request goes instead of the rule's own endpoints.
+    pub(crate) detour: Option<Box<Detour>>,
     /// What was decided about a further try.
     pub(crate) again: Again,
     /// What features changed; `None` when the rule has none.
@@ -54,6 +59,8 @@ impl Context {
             lease: None,
             attempts: Attempts::default(),
             deadline: None,
+            default_backend: None,
+            detour: None,
             again: Again::default(),
             edits: None,
             reason: "",
@@ -104,6 +111,8 @@ impl Context {
 pub(crate) struct Handles {
     /// Where its requests go.
     pub(crate) cluster: Option<Arc<Cluster>>,
+    /// Its own default backend.
+    pub(crate) fallback: Option<Arc<Cluster>>,
     /// Where they are counted.
     pub(crate) metrics: Arc<RuleMetrics>,
 }

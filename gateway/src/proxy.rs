@@ -21,8 +21,10 @@ use crate::config::{Limits, Timeouts};
 use crate::context::{Context, Handles};
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
+use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
-use crate::phases::{log, peer, plan, request, response, retry, upstream_request};
+use crate::phases::{detour, log, peer, plan, request, response, retry, upstream_request};
+use crate::upstream::Cluster;
 
 /// The proxy that every worker runs.
 #[derive(Clone)]
@@ -62,8 +64,18 @@ impl Proxy {
                 Backend::Cluster(id) => Some(self.live.clusters.get(id)),
                 Backend::Refused(_) => None,
             };
-            Arc::new(Handles { cluster, metrics: self.metrics.rule(&rule.policy.labels) })
+            let fallback = rule.policy.fallback.as_ref().and_then(|fallback| fallback.backend.as_ref());
+            let fallback = fallback.map(|id| self.live.clusters.get(id));
+            Arc::new(Handles { cluster, fallback, metrics: self.metrics.rule(&rule.policy.labels) })
         })
+    }
+
+    /// Where the requests of a rule go, or this one instead.
+    pub(crate) fn cluster<'c>(&self, rule: &'c Rule<Route>, detour: Option<&'c Detour>) -> Option<&'c Arc<Cluster>> {
+        match detour {
+            Some(detour) => Some(&detour.cluster),
+            None => self.handles(rule)?.cluster.as_ref(),
+        }
     }
 
     /// Lets a request wait for the first endpoint of an empty cluster, if its policy says so.
@@ -113,7 +125,8 @@ impl ProxyHttp for Proxy {
         if context.global().connections.keep_alive.is_some_and(|idle| idle.is_zero()) {
             session.set_keepalive(None);
         }
-        match self.hold(decision, context).await {
+        let decision = self.hold(decision, context).await;
+        match detour::instead(self, decision, context) {
             // The loop above leaves none.
             Decision::Ask(_) => Ok(true),
             Decision::Proceed => {
@@ -203,7 +216,8 @@ impl ProxyHttp for Proxy {
         if !head.status.is_informational() || head.status == 101 {
             peer::answered(self, context, head.status.as_u16());
         }
-        retry::after_head(self, session, head, context)
+        retry::after_head(self, session, head, context)?;
+        detour::after_head(self, session, head, context)
     }
 
     fn response_body_filter(

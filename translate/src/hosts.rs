@@ -86,6 +86,7 @@ mod tests {
             backend: Backend::Refused(""),
             upstream: Upstream::default(),
             balance: Balance::default(),
+            fallback: None,
             plan: [].into(),
             resolved: Resolved::default(),
         };

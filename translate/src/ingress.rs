@@ -204,8 +204,15 @@ fn tls_facts(part: &mut RulesPart, context: &Context<'_>) -> BTreeMap<HostPatter
 }
 
 fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
-    let (upstream, balance, plan) = (settings.upstream, settings.balance, settings.plan.clone());
-    Route { labels: Arc::new(labels), backend, upstream, balance, plan, resolved: features::Resolved::default() }
+    Route {
+        labels: Arc::new(labels),
+        backend,
+        upstream: settings.upstream,
+        balance: settings.balance,
+        fallback: settings.fallback.clone(),
+        plan: settings.plan.clone(),
+        resolved: features::Resolved::default(),
+    }
 }
 
 /// The route of the controller-wide default backend.
@@ -289,5 +296,6 @@ pub(crate) fn same(a: &Route, b: &Route) -> bool {
         && a.backend == b.backend
         && a.upstream == b.upstream
         && a.balance == b.balance
+        && a.fallback == b.fallback
         && a.plan == b.plan
 }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use features::{Route, Upstream};
+use features::{Protocol, Route, Upstream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
@@ -14,12 +14,15 @@ use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
 use crate::upstream::{self, Cluster, Lease, Waits, Why};
 
+/// What the default backend speaks.
+const PAGES: Protocol = Protocol::Http;
+
 /// Chooses an endpoint that was not tried yet.
 pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Context { rule: Some(rule), tried, attempts, lease, edits, deadline, .. } = context else {
+    let Context { rule: Some(rule), tried, attempts, lease, edits, deadline, detour, .. } = context else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
-    let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) else {
+    let Some(cluster) = proxy.cluster(rule, detour.as_deref()) else {
         return answer(503, "the service has no endpoint");
     };
     // After every endpoint has failed once, a retry goes to any of them again.
@@ -32,24 +35,29 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
         context.reason = "request_timeout";
         return answer(504, "the time for the request has passed");
     };
-    if attempts.len() == 0 {
+    if tried.is_empty() {
         cluster.budget.deposit();
     }
     let address = endpoint.address();
     *lease = Some(Lease::new(endpoint, cluster, rule, now));
     tried.push(address);
     attempts.begin(address, now);
-    Ok(upstream::peer(address, &rule.policy.upstream, waits))
+    let upstream = &rule.policy.upstream;
+    // A page is asked for in plain HTTP, whatever the rule's own endpoints speak.
+    Ok(match detour {
+        Some(detour) if detour.page => upstream::peer(address, &Upstream { protocol: PAGES, ..*upstream }, waits),
+        _ => upstream::peer(address, upstream, waits),
+    })
 }
 
 /// The head of an answer came from the endpoint.
 pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
-    let Context { rule: Some(rule), lease: Some(lease), attempts, .. } = context else { return };
+    let Context { rule: Some(rule), lease: Some(lease), attempts, detour, .. } = context else { return };
     if let Some(attempt) = attempts.now() {
         attempt.status = status;
         attempt.answered = Some(attempt.began.elapsed());
     }
-    if let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) {
+    if let Some(cluster) = proxy.cluster(rule, detour.as_deref()) {
         lease.answered(cluster, rule, status);
     }
 }
@@ -65,7 +73,7 @@ pub(crate) fn judge_failure(proxy: &Proxy, context: &Context, reused: bool, erro
 
 fn blame(proxy: &Proxy, context: &Context, tell: impl FnOnce(&Lease, &Cluster, &Arc<Rule<Route>>)) {
     let (Some(lease), Some(rule)) = (&context.lease, &context.rule) else { return };
-    if let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) {
+    if let Some(cluster) = proxy.cluster(rule, context.detour.as_deref()) {
         tell(lease, cluster, rule);
     }
 }
@@ -112,18 +120,18 @@ pub(crate) fn connected(proxy: &Proxy, context: &mut Context, reused: bool) {
     if let Some(attempt) = context.attempts.now() {
         attempt.connected = Some(attempt.began.elapsed());
     }
-    count(proxy, context.rule.as_ref(), ConnectResult::Ok);
+    count(proxy, context, ConnectResult::Ok);
 }
 
 /// A connection could not be made.
 pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &Error) {
-    count(proxy, context.rule.as_ref(), outcome(error));
+    count(proxy, context, outcome(error));
     blame(proxy, context, |lease, cluster, rule| lease.not_connected(cluster, rule, why_not_connected(error)));
 }
 
-fn count(proxy: &Proxy, rule: Option<&Arc<Rule<Route>>>, result: ConnectResult) {
-    let handles = rule.and_then(|rule| proxy.handles(rule));
-    if let Some(cluster) = handles.and_then(|handles| handles.cluster.as_ref()) {
+fn count(proxy: &Proxy, context: &Context, result: ConnectResult) {
+    let rule = context.rule.as_ref();
+    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
         cluster.metrics.connect(result);
     }
 }

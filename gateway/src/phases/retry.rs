@@ -7,6 +7,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use table::Rule;
 
+use super::{detour, response};
 use crate::context::Context;
 use crate::metrics::RetryReason;
 use crate::proxy::Proxy;
@@ -23,6 +24,13 @@ pub(crate) struct Again {
     unprocessed: u8,
 }
 
+impl Again {
+    /// Grants another try.
+    pub(crate) fn grant(&mut self) {
+        self.granted = true;
+    }
+}
+
 /// A connection could not be made. Nothing was sent, so any method may go to another endpoint; to the same one only makes
 /// sense later.
 pub(crate) fn after_connecting_failed(proxy: &Proxy, session: &Session, context: &mut Context, error: &mut Error) {
@@ -33,7 +41,7 @@ pub(crate) fn after_connecting_failed(proxy: &Proxy, session: &Session, context:
     let free = matches!(error.etype(), ErrorType::ConnectRefused | ErrorType::ConnectNoRoute);
     let failure = Failure { why, reason: RetryReason::Connect, sent: false, elsewhere: true, free };
     let again = failure.may_retry(proxy, session, context);
-    error.set_retry(again);
+    error.set_retry(again || detour::after_failure(proxy, session, response::failure(error).0, context));
 }
 
 /// A request failed after it was sent, at least in part.
@@ -51,6 +59,7 @@ pub(crate) fn after_proxying_failed(
         return error.set_retry(true);
     }
     let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let failed = failure.is_some();
     let again = match failure {
         _ if begun || session.as_ref().retry_buffer_truncated() => false,
         Some(_) if is_unprocessed(error, session, reused) && context.again.unprocessed < UNPROCESSED => {
@@ -65,6 +74,7 @@ pub(crate) fn after_proxying_failed(
         Some(failure) => failure.may_retry(proxy, session, context),
         None => false,
     };
+    let again = again || (failed && detour::after_failure(proxy, session, response::failure(error).0, context));
     error.set_retry(again);
 }
 
@@ -74,6 +84,9 @@ pub(crate) fn after_proxying_failed(
 /// When there is to be another try.
 pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader, context: &mut Context) -> Result<()> {
     let status = head.status.as_u16();
+    if context.detour.is_some() {
+        return Ok(());
+    }
     let listed = context.rule.as_ref().is_some_and(|rule| rule.policy.upstream.retry.on.lists(status));
     let Some(why) = Conditions::status(status).filter(|_| listed) else { return Ok(()) };
     let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
@@ -84,7 +97,7 @@ pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader
     if !failure.may_retry(proxy, session, context) {
         return Ok(());
     }
-    context.again.granted = true;
+    context.again.grant();
     let mut error = Error::explain(ErrorType::HTTPStatus(status), "the answer is left for another try");
     error.esource = ErrorSource::Upstream;
     error.set_retry(true);
@@ -129,7 +142,7 @@ impl Failure {
         {
             return false;
         }
-        let Some(cluster) = proxy.handles(rule).and_then(|handles| handles.cluster.as_ref()) else { return false };
+        let Some(cluster) = proxy.cluster(rule, context.detour.as_deref()) else { return false };
         if self.elsewhere && !cluster.has_untried(&context.tried) {
             return false;
         }
@@ -165,8 +178,8 @@ fn is_unprocessed(error: &Error, session: &Session, reused: bool) -> bool {
 }
 
 fn count(proxy: &Proxy, context: &Context, reason: RetryReason) {
-    let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
-    if let Some(cluster) = handles.and_then(|handles| handles.cluster.as_ref()) {
+    let rule = context.rule.as_ref();
+    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
         cluster.metrics.flow.retry(reason);
     }
 }

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use table::RequestHost;
 
 use super::sender::Seen;
-use super::{plan, route, upgrade};
+use super::{detour, plan, route, upgrade};
 use crate::connection::Client;
 use crate::context::Context;
 
@@ -48,8 +48,11 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     if !global.requests.set.is_empty() {
         set_fields(session, head, context)?;
     }
-    match &context.edits {
-        Some(edits) => apply(edits, head),
+    if let Some(edits) = &context.edits {
+        apply(edits, head)?;
+    }
+    match &context.detour {
+        Some(detour) => detour::edit(session, head, context, detour),
         None => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ mod ejection;
 #[cfg(test)]
 mod endpoint_churn;
 #[cfg(test)]
+mod error_pages;
 mod external_auth;
 #[cfg(test)]
 mod forwarded_headers;

@@ -125,6 +125,7 @@ impl Spec {
             backend: self.backend.clone(),
             upstream: settings.upstream,
             balance: settings.balance,
+            fallback: settings.fallback,
             plan: settings.plan,
             resolved: Resolved::default(),
         };
