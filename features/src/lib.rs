@@ -31,6 +31,7 @@ pub use balance::Balance;
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use fallback::Fallback;
 pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
+pub use mirror::Copy;
 pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use password::{Hash, PasswordCheck};
@@ -131,6 +132,7 @@ features! {
     Cors = cors,
     Snippet = snippet,
     CookieRewrite = cookie_rewrite,
+    Mirror = mirror,
     CustomHeaders = custom_headers,
     IpAccess = ip_access,
     BasicAuth = basic_auth,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use table::ClusterId;
 
-use crate::{Ask, Labels};
+use crate::{Ask, Copy, Labels};
 
 /// A request after its host and path were canonicalised.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +154,8 @@ pub struct Edits {
     pub session: Option<String>,
     /// The identity of the endpoint that answered; the gateway sets it.
     pub endpoint: Option<u64>,
+    /// A copy for another server.
+    pub copy: Option<Box<Copy>>,
     /// The cluster that gets the request instead of the rule's.
     pub cluster: Option<ClusterId>,
     /// A check of `satisfy: any` has passed: the others need not.
