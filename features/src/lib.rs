@@ -132,12 +132,12 @@ features! {
     Cors = cors,
     Snippet = snippet,
     CookieRewrite = cookie_rewrite,
-    Mirror = mirror,
     CustomHeaders = custom_headers,
     IpAccess = ip_access,
     BasicAuth = basic_auth,
     ExternalAuth = external_auth,
     Satisfy = satisfy,
+    Mirror = mirror,
 }
 
 /// Everything that annotations say about a rule.

@@ -65,6 +65,11 @@ impl Asking {
         Self { shared: self.shared.clone(), subrequests: Arc::new(self.subrequests.anew()) }
     }
 
+    /// The connections of this worker.
+    pub(crate) fn subrequests(&self) -> Arc<Subrequests> {
+        self.subrequests.clone()
+    }
+
     /// Finds something out.
     pub(crate) async fn ask(&self, ask: Ask) -> Reply {
         match ask {

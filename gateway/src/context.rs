@@ -8,6 +8,7 @@ use http::HeaderValue;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use table::Rule;
 
+use crate::copies::Unfinished;
 use crate::metrics::RuleMetrics;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) again: Again,
     /// What features changed; `None` when the rule has none.
     pub(crate) edits: Option<Box<Edits>>,
+    /// A copy for a mirror that waits for the request's body.
+    pub(crate) copy: Option<Box<Unfinished>>,
     /// Why the gateway answered itself, or why the request failed.
     pub(crate) reason: &'static str,
 }
@@ -63,6 +66,7 @@ impl Context {
             detour: None,
             again: Again::default(),
             edits: None,
+            copy: None,
             reason: "",
         }
     }

@@ -10,6 +10,7 @@ pub mod balance;
 mod config;
 mod connection;
 mod context;
+mod copies;
 mod handshake;
 mod head;
 mod live;

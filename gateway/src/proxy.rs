@@ -19,6 +19,7 @@ use crate::answer;
 use crate::asking::Asking;
 use crate::config::{Limits, Timeouts};
 use crate::context::{Context, Handles};
+use crate::copies::Copies;
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::detour::Detour;
@@ -39,6 +40,8 @@ pub(crate) struct Proxy {
     pub(crate) timeouts: Timeouts,
     /// Finds out what features ask.
     pub(crate) asking: Asking,
+    /// Sends copies to mirrors.
+    pub(crate) copies: Copies,
     /// True once the gateway takes no new connections.
     pub(crate) draining: watch::Receiver<bool>,
 }
@@ -130,6 +133,9 @@ impl ProxyHttp for Proxy {
             // The loop above leaves none.
             Decision::Ask(_) => Ok(true),
             Decision::Proceed => {
+                if let Some(copy) = context.edits.as_mut().and_then(|edits| edits.copy.take()) {
+                    context.copy = self.copies.begin(session, *copy);
+                }
                 Self::let_upgrades_idle(session, context);
                 context.limit(session.is_upgrade_req());
                 Ok(false)
@@ -194,16 +200,22 @@ impl ProxyHttp for Proxy {
         head: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if let Some(copy) = &mut context.copy {
+            copy.restart();
+        }
         upstream_request::edit(session, head, context)
     }
 
     async fn request_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
-        _: bool,
+        part: &mut Option<Bytes>,
+        end: bool,
         context: &mut Context,
     ) -> Result<()> {
+        if context.copy.is_some() {
+            self.copies.feed(&mut context.copy, part.as_ref(), end);
+        }
         context.in_time()
     }
 

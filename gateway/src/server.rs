@@ -15,6 +15,7 @@ use crate::admin::{Admin, Readiness};
 use crate::admission::Admission;
 use crate::asking::Asking;
 use crate::config::Config;
+use crate::copies::Copies;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -247,6 +248,7 @@ fn proxy(
     let access_log = config.access_log.then(|| AccessLog::start(Box::new(std::io::stdout()), metrics)).transpose();
     let access_log = access_log.map_err(|error| Error(format!("the access log cannot start: {error}")))?;
     let no_labels = Arc::default();
+    let asking = Asking::new()?;
     Ok(Proxy {
         live: live.clone(),
         metrics: metrics.clone(),
@@ -255,7 +257,8 @@ fn proxy(
         access_log: access_log.map(Arc::new),
         limits: config.limits,
         timeouts: config.timeouts,
-        asking: Asking::new()?,
+        copies: Copies::over(asking.subrequests()),
+        asking,
         draining,
     })
 }

@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use crate::Error;
 use crate::admission::Admission;
 use crate::connection::{Client, Connection, Transport};
+use crate::copies::Copies;
 use crate::handshake::handshake;
 use crate::metrics::{BadRequest, Listener};
 use crate::proxy::Proxy;
@@ -47,6 +48,7 @@ impl Worker {
             // Requests ask a channel of the worker's own: one for all would make its counters travel between the cores.
             let (drain_here, draining) = watch::channel(false);
             self.proxy.asking = self.proxy.asking.of_worker();
+            self.proxy.copies = Copies::over(self.proxy.asking.subrequests());
             let mut drain_all = std::mem::replace(&mut self.proxy.draining, draining);
             tokio::spawn(async move {
                 // An error means that nobody is left who could say it later.

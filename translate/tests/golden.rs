@@ -166,6 +166,11 @@ fn decided(rule: &table::Rule<features::Route>, request: &Request<'_>) -> String
         for (name, value) in &edits.upstream_fields {
             text += &value.as_ref().map_or(format!("; without {name}"), |value| format!("; with {name}: {value:?}"));
         }
+        text += &edits
+            .copy
+            .iter()
+            .map(|copy| format!("; copy {} {} body {}", copy.url, copy.host, copy.body))
+            .collect::<String>();
         text += &edits.cluster.iter().map(|cluster| format!("; to {cluster}")).collect::<String>();
     }
     features::respond(plan, request, &edits, &mut head);

@@ -46,6 +46,8 @@ mod malformed_requests;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod mirror;
+#[cfg(test)]
 mod readiness;
 #[cfg(test)]
 mod real_ip;
