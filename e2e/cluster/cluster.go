@@ -16,12 +16,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
 )
 
 const (
@@ -51,6 +53,7 @@ type Cluster struct {
 
 // Start starts a cluster in dir with the programs of the folder bin.
 func Start(dir, bin string, images map[string]Image) (_ *Cluster, err error) {
+	klog.SetLogger(logr.Discard()) // what a watch says when it is cancelled
 	ctx, end := context.WithCancel(context.Background())
 	c := &Cluster{Dir: dir, program: filepath.Join(bin, "controlplane"), end: end}
 	defer func() {
