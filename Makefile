@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint docs release fuzz image dashboards-test
+.PHONY: help setup demo test bench lint docs release fuzz image dashboards-test e2e manifests
 # Where rustup puts cargo; a shell that was open before the installation does not have it yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
@@ -30,6 +30,14 @@ docs: setup ## Rewrite the generated pages of docs/
 
 dashboards-test: setup ## Check dashboards, rules and their expressions against a real Prometheus
 	@scripts/dashboards.sh
+
+e2e: ## Tests in a real cluster: builds Kubernetes from source the first time; needs root
+	@scripts/setup.sh --e2e
+	@e2e/run.sh
+
+manifests: ## Rewrite deploy/ from the chart
+	@scripts/setup.sh --e2e
+	@e2e/manifests.sh
 
 release: setup ## The optimised binary, target/release/ingora
 	cargo build --release --package ingora

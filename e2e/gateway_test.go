@@ -21,12 +21,15 @@ import (
 	"ingora/e2e/cluster"
 )
 
-// gateway is a release of the chart.
-type gateway struct{ namespace, release string }
+// gateway is a release of the chart; controller is the name of its workload and Service.
+type gateway struct{ namespace, release, controller string }
 
 // install installs the chart and waits until all of its Pods are ready.
 func install(namespace, release string, flags ...string) (*gateway, error) {
-	g := &gateway{namespace, release}
+	g := &gateway{namespace, release, release + "-ingora-controller"}
+	if strings.Contains(release, "ingora") {
+		g.controller = release + "-controller"
+	}
 	args := append([]string{"upgrade", "--install", release, chart(), "--namespace", namespace, "--create-namespace"}, flags...)
 	if _, err := helm(args...); err != nil {
 		return nil, err
@@ -53,14 +56,6 @@ func installFor(t *testing.T, namespace string, flags ...string) (*gateway, stri
 	return g, class
 }
 
-// controller is the name of workload and Service.
-func (g *gateway) controller() string {
-	if strings.Contains(g.release, "ingora") {
-		return g.release + "-controller"
-	}
-	return g.release + "-ingora-controller"
-}
-
 // pods are the gateway's Pods that are not ending, by name.
 func (g *gateway) pods() ([]corev1.Pod, error) {
 	list, err := world.Client.CoreV1().Pods(g.namespace).List(context.Background(), metav1.ListOptions{
@@ -74,9 +69,9 @@ func (g *gateway) pods() ([]corev1.Pod, error) {
 
 // ready tells whether as many Pods as wanted run the newest version and are ready.
 func (g *gateway) ready() error {
-	deployment, err := world.Client.AppsV1().Deployments(g.namespace).Get(context.Background(), g.controller(), metav1.GetOptions{})
+	deployment, err := world.Client.AppsV1().Deployments(g.namespace).Get(context.Background(), g.controller, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		set, err := world.Client.AppsV1().DaemonSets(g.namespace).Get(context.Background(), g.controller(), metav1.GetOptions{})
+		set, err := world.Client.AppsV1().DaemonSets(g.namespace).Get(context.Background(), g.controller, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

@@ -19,11 +19,7 @@ mistake, and better told here than by a pod that does not start.
 {{- $_ := set $want "election-id" (include "ingora.electionID" .) -}}
 {{- with $controller.electionTTL }}{{- $_ := set $want "election-ttl" . }}{{- end -}}
 {{- end -}}
-{{- if $controller.publishService.enabled -}}
-{{- $service := ternary $name (printf "%s-internal" $name) $controller.service.external.enabled -}}
-{{- $path := default (ternary (printf "%s/%s" $namespace $service) "" $controller.service.enabled) $controller.publishService.pathOverride -}}
-{{- with $path }}{{- $_ := set $want "publish-service" . }}{{- end -}}
-{{- end -}}
+{{- with include "ingora.publishService" . }}{{- $_ := set $want "publish-service" . }}{{- end -}}
 {{- range $flag, $on := dict "ingress-class-by-name" $controller.ingressClassByName "watch-ingress-without-class" $controller.watchIngressWithoutClass "report-node-internal-ip-address" $controller.reportNodeInternalIp "enable-topology-aware-routing" $controller.enableTopologyAwareRouting -}}
 {{- if $on }}{{- $_ := set $want $flag "true" }}{{- end -}}
 {{- end -}}
@@ -67,6 +63,19 @@ mistake, and better told here than by a pod that does not start.
 {{/* "true" when the binary has this flag, else nothing. (list $ "FLAG") */}}
 {{- define "ingora.has" -}}
 {{- if has (index . 1) (splitList "\n" ((index . 0).Files.Get "files/flags.txt" | trim)) -}}true{{- end -}}
+{{- end }}
+
+{{/* The Service whose addresses are written to Ingresses, or nothing. */}}
+{{- define "ingora.publishService" -}}
+{{- $controller := .Values.controller -}}
+{{- $name := include "ingora.controller" . -}}
+{{- if $controller.publishService.enabled -}}
+{{- if $controller.publishService.pathOverride -}}
+{{ $controller.publishService.pathOverride }}
+{{- else if $controller.service.enabled -}}
+$(POD_NAMESPACE)/{{ ternary $name (printf "%s-internal" $name) $controller.service.external.enabled }}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* "true" when the webhook is asked for and there, else nothing. */}}

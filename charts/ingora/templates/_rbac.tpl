@@ -3,7 +3,7 @@ What the controller may do: each rule is one that it uses, and a test in e2e/ pr
 The flags of the binary decide which features there are.
 */}}
 
-{{/* Objects that are watched in each namespace that is served. */}}
+{{/* Objects of the namespaces that are served. */}}
 {{- define "ingora.rules.namespaced" -}}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
@@ -15,10 +15,14 @@ The flags of the binary decide which features there are.
   resources: [services, secrets, configmaps]
   verbs: [list, watch]
 {{- if include "ingora.has" (list . "update-status") }}
+# Addresses of Ingresses, and events of what cannot be served; an event of a Service names its uid.
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
   verbs: [patch]
-- apiGroups: [events.k8s.io]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
+- apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
 {{- end }}
@@ -29,23 +33,40 @@ The flags of the binary decide which features there are.
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [list, watch]
-{{- if and .Values.controller.scope.namespaceSelector (not .Values.controller.scope.enabled) (include "ingora.has" (list . "watch-namespace-selector")) }}
+{{- if and .Values.controller.scope.namespaceSelector (not .Values.controller.scope.enabled) }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [list, watch]
+{{- end }}
+{{- if and (include "ingora.has" (list . "update-status")) (not (include "ingora.publishService" .)) }}
+# Without a Service the addresses of nodes are published.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get]
 {{- end }}
 {{- end }}
 
 {{/* Objects of the controller itself, in the release's namespace. */}}
 {{- define "ingora.rules.own" -}}
-{{- $own := list -}}
-{{- if and (include "ingora.has" (list . "election-id")) (not .Values.controller.disableLeaderElection) }}
+{{- if include "ingora.has" (list . "update-status") }}
+# The other replicas: the last one to end takes back the addresses that were written.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list]
+{{- with include "ingora.publishService" . }}
+- apiGroups: [""]
+  resources: [services]
+  resourceNames: [{{ splitList "/" . | last }}]
+  verbs: [get]
+{{- end }}
+{{- if not .Values.controller.disableLeaderElection }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "ingora.electionID" . }}]
-  verbs: [get, update, patch]
+  verbs: [get, update]
+{{- end }}
 {{- end }}
 {{- end }}
