@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"ingora/e2e/cluster"
 )
 
 // render renders the chart with the values of a file and further flags.
@@ -138,7 +142,7 @@ func TestManifestsThatAreAppliedServe(t *testing.T) {
 	check(t, err)
 	// Under another name than the shared gateway's.
 	manifests := strings.NewReplacer(
-		"namespace: ingora", "namespace: plain", "name: ingora\n", "name: plain\n", "ingora-controller", "plain-controller",
+		"namespace: ingora", "namespace: plain", "name: ingora\n", "name: plain\n", "serviceAccountName: ingora\n", "serviceAccountName: plain\n", "ingora-controller", "plain-controller",
 		"ingora.io/ingress-controller", "e2e/plain", "--ingress-class=ingora", "--ingress-class=plain",
 		"shutdown-grace-period=20s", "shutdown-grace-period=1s",
 	).Replace(string(text))
@@ -150,4 +154,57 @@ func TestManifestsThatAreAppliedServe(t *testing.T) {
 	newBackend(t, namespace, "shop", 1).ready(t)
 	newIngressOf(t, "plain", namespace, namespace+".example", "shop")
 	g.serves(t, "http://"+namespace+".example/", 200)
+}
+
+func TestTheDocumentationNamesEveryValueWithoutEffect(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chart(), "values.schema.json"))
+	check(t, err)
+	page, err := os.ReadFile(filepath.Join(repository, "docs", "install.md"))
+	check(t, err)
+	type schema struct {
+		Comment    string             `json:"$comment"`
+		Properties map[string]*schema `json:"properties"`
+	}
+	root := new(schema)
+	check(t, json.Unmarshal(text, root))
+	count := 0
+	var walk func(path string, s *schema)
+	walk = func(path string, s *schema) {
+		if why, idle := strings.CutPrefix(s.Comment, "no effect: "); idle {
+			count++
+			if row := "| `" + path + "` | " + why + " |\n"; !strings.Contains(string(page), row) {
+				t.Errorf("docs/install.md lacks %s", row)
+			}
+		}
+		for name, property := range s.Properties {
+			walk(strings.TrimPrefix(path+"."+name, "."), property)
+		}
+	}
+	walk("", root)
+	if count == 0 {
+		t.Error("no value is without effect")
+	}
+}
+
+// What the chart tells Kubernetes about the image is what the Dockerfile makes.
+func TestTheChartFitsTheImage(t *testing.T) {
+	image, err := cluster.ReadDockerfile(filepath.Join(repository, "Dockerfile"), *ingoraFlag)
+	check(t, err)
+	text, err := render()
+	check(t, err)
+	for _, want := range []string{
+		fmt.Sprintf("runAsUser: %d\n", image.User), "- " + image.Command[0] + "\n", "image: ingora:",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the chart does not render %q", want)
+		}
+	}
+	dockerfile, err := os.ReadFile(filepath.Join(repository, "Dockerfile"))
+	check(t, err)
+	exposed := regexp.MustCompile(`(?m)^EXPOSE (.*)$`).FindStringSubmatch(string(dockerfile))
+	for _, port := range strings.Fields(exposed[1]) {
+		if !strings.Contains(text, "containerPort: "+port+"\n") {
+			t.Errorf("the image exposes %s and the chart has no such port", port)
+		}
+	}
 }

@@ -30,9 +30,12 @@ type load struct {
 
 // startLoad sends GET requests to a URL with some workers, each over a connection that it keeps.
 func startLoad(address, url string, workers int) *load {
+	return startLoadWith(client(address), url, workers)
+}
+
+func startLoadWith(c *http.Client, url string, workers int) *load {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{stop: stop, pods: map[string]int{}}
-	c := client(address)
 	for range workers {
 		l.workers.Go(func() {
 			for ctx.Err() == nil {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -106,3 +107,5 @@ func apply(t *testing.T, namespace, manifests string) {
 		t.Fatal(err)
 	}
 }
+
+var errNotYet = errors.New("not yet")
