@@ -6,6 +6,8 @@
 pub mod annotation;
 mod ask;
 mod balance;
+mod body_size;
+mod bucket;
 mod cidr;
 mod cluster_policy;
 mod fallback;
@@ -28,6 +30,8 @@ use annotation::{Config, Described, OnError, Problem, Reader};
 
 pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
+pub use bandwidth::Bandwidth;
+pub use bucket::{Buckets, Rate};
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use fallback::Fallback;
 pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
@@ -36,6 +40,7 @@ pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
+pub use rate_limit::Counted;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
 pub use retry::{Conditions, Retry};
 pub use route::{Backend, Labels, Protocol, Route, Upstream};
@@ -133,11 +138,13 @@ features! {
     Snippet = snippet,
     CookieRewrite = cookie_rewrite,
     CustomHeaders = custom_headers,
+    RateLimit = rate_limit,
     IpAccess = ip_access,
     BasicAuth = basic_auth,
     ExternalAuth = external_auth,
     Satisfy = satisfy,
     Mirror = mirror,
+    Bandwidth = bandwidth,
 }
 
 /// Everything that annotations say about a rule.
@@ -245,7 +252,12 @@ pub fn respond(plan: &[Configured], request: &Request<'_>, edits: &Edits, head: 
 /// Every annotation key with the module it belongs to: what the documentation is printed from.
 pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described)> {
     let features = FEATURES.iter().map(|(module, keys, _)| (*module, *keys));
-    let more = [("upstream", upstream::KEYS), ("retry", retry::KEYS), ("fallback", fallback::KEYS)];
+    let more = [
+        ("upstream", upstream::KEYS),
+        ("retry", retry::KEYS),
+        ("fallback", fallback::KEYS),
+        ("body_size", body_size::KEYS),
+    ];
     features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
 }
 
@@ -256,6 +268,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("upstream", upstream::CONFIG),
         ("retry", retry::CONFIG),
         ("fallback", fallback::CONFIG),
+        ("body_size", body_size::CONFIG),
         ("objects", objects::CONFIG),
     ];
     let global = global::MODULES.iter().copied();

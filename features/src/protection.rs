@@ -2,16 +2,8 @@
 use crate::annotation::Reader;
 
 /// ingress-nginx's annotations for authentication, access and limits.
-pub(crate) const NAMES: &[&str] = &[
-    "auth-tls-match-cn",
-    "auth-tls-secret",
-    "auth-tls-verify-client",
-    "enable-modsecurity",
-    "limit-connections",
-    "limit-rpm",
-    "limit-rps",
-    "proxy-ssl-verify",
-];
+pub(crate) const NAMES: &[&str] =
+    &["auth-tls-match-cn", "auth-tls-secret", "auth-tls-verify-client", "enable-modsecurity", "proxy-ssl-verify"];
 
 /// Closes the rules for each such annotation.
 pub(crate) fn read(reader: &mut Reader<'_>) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use table::ClusterId;
 
-use crate::{Ask, Copy, Labels};
+use crate::{Ask, Bandwidth, Copy, Counted, Labels, Rate};
 
 /// A request after its host and path were canonicalised.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,16 @@ pub trait World: fmt::Debug {
     fn now(&self) -> Duration;
     /// A uniformly random number.
     fn random(&self) -> u32;
+    /// Counts a request against limits over time; false when it is over one of them.
+    fn admit(&self, counted: &Counted<'_>, rates: [Option<Rate>; 2]) -> bool {
+        let _ = (counted, rates);
+        true
+    }
+    /// Counts a request until it has ended; false when there are so many already.
+    fn enter(&self, counted: &Counted<'_>, most: u32) -> bool {
+        let _ = (counted, most);
+        true
+    }
 }
 
 /// A world in which nothing happens: what `explain` and tests run in.
@@ -164,6 +174,8 @@ pub struct Edits {
     pub denied: Option<Box<Answer>>,
     /// Cookies of the authentication service, for the answer.
     pub auth_cookies: Vec<HeaderValue>,
+    /// How fast the client gets the body of the answer.
+    pub bandwidth: Option<Bandwidth>,
     /// Which feature of the plan has asked.
     pub(crate) asked: usize,
 }

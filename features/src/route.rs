@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, PerCluster, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry};
+use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry, body_size};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -98,6 +98,8 @@ pub struct Upstream {
     pub upgrade_idle: Option<Duration>,
     /// When a request is tried again.
     pub retry: Retry,
+    /// Largest request body in bytes; 0 is no limit.
+    pub max_body: u64,
 }
 
 /// The defaults of ingress-nginx.
@@ -111,6 +113,7 @@ impl Default for Upstream {
             request_timeout: None,
             upgrade_idle: None,
             retry: Retry::default(),
+            max_body: body_size::DEFAULT,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::annotation::{Key, OnError, Reader, Row, Support, duration, seconds};
 use crate::route::{Protocol, Upstream};
-use crate::{Keys, retry};
+use crate::{Keys, body_size, retry};
 
 const PROTOCOL: Key<Protocol> = Key {
     row: Row {
@@ -104,6 +104,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
         request_timeout: reader.take_or(&REQUEST, &GLOBAL_REQUEST),
         upgrade_idle: reader.take_or(&UPGRADE_IDLE, &GLOBAL_UPGRADE_IDLE),
         retry: retry::read(reader),
+        max_body: body_size::read(reader),
     }
 }
 

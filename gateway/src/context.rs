@@ -9,7 +9,9 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use table::Rule;
 
 use crate::copies::Unfinished;
+use crate::limiter::Entered;
 use crate::metrics::RuleMetrics;
+use crate::phases::body::Bodies;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
@@ -46,6 +48,10 @@ pub(crate) struct Context {
     pub(crate) edits: Option<Box<Edits>>,
     /// A copy for a mirror that waits for the request's body.
     pub(crate) copy: Option<Box<Unfinished>>,
+    /// What has gone of the bodies.
+    pub(crate) body: Bodies,
+    /// Its place among those that a limit counts, until it has ended.
+    pub(crate) entered: Option<Entered>,
     /// Why the gateway answered itself, or why the request failed.
     pub(crate) reason: &'static str,
 }
@@ -67,6 +73,8 @@ impl Context {
             again: Again::default(),
             edits: None,
             copy: None,
+            body: Bodies::default(),
+            entered: None,
             reason: "",
         }
     }

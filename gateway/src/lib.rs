@@ -13,6 +13,7 @@ mod context;
 mod copies;
 mod handshake;
 mod head;
+mod limiter;
 mod live;
 mod metrics;
 mod phases;

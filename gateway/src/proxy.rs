@@ -20,11 +20,12 @@ use crate::asking::Asking;
 use crate::config::{Limits, Timeouts};
 use crate::context::{Context, Handles};
 use crate::copies::Copies;
+use crate::limiter::Limiter;
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
-use crate::phases::{detour, log, peer, plan, request, response, retry, upstream_request};
+use crate::phases::{body, detour, log, peer, plan, request, response, retry, upstream_request};
 use crate::upstream::Cluster;
 
 /// The proxy that every worker runs.
@@ -38,6 +39,8 @@ pub(crate) struct Proxy {
     pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Counts requests for limits.
+    pub(crate) limiter: Arc<Limiter>,
     /// Finds out what features ask.
     pub(crate) asking: Asking,
     /// Sends copies to mirrors.
@@ -203,16 +206,19 @@ impl ProxyHttp for Proxy {
         if let Some(copy) = &mut context.copy {
             copy.restart();
         }
+        // A further try gets the body from its begin.
+        context.body.received = 0;
         upstream_request::edit(session, head, context)
     }
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         part: &mut Option<Bytes>,
         end: bool,
         context: &mut Context,
     ) -> Result<()> {
+        body::received(session, part.as_ref(), context)?;
         if context.copy.is_some() {
             self.copies.feed(&mut context.copy, part.as_ref(), end);
         }
@@ -235,11 +241,12 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
-        context.in_time().map(|()| None)
+        context.in_time()?;
+        Ok(body::sent(body.as_ref(), context))
     }
 
     async fn response_filter(

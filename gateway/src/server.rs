@@ -259,6 +259,7 @@ fn proxy(
         timeouts: config.timeouts,
         copies: Copies::over(asking.subrequests()),
         asking,
+        limiter: Arc::default(),
         draining,
     })
 }

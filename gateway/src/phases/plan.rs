@@ -1,8 +1,9 @@
 //! Runs the features of a rule on requests and answers.
-use std::sync::LazyLock;
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use features::{Edits, Reply, Request, Route, Verdict, World};
+use features::{Counted, Edits, Rate, Reply, Request, Route, Verdict, World};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -12,13 +13,22 @@ use super::route;
 use super::sender::Seen;
 use crate::connection::Client;
 use crate::context::Context;
+use crate::limiter::{Entered, Limiter};
 
 /// Runs the plan of a rule. What it changed goes into the context.
-pub(crate) fn on_request(rule: &Rule<Route>, session: &Session, host: &str, context: &mut Context) -> Verdict {
+pub(crate) fn on_request(
+    limiter: &Arc<Limiter>,
+    rule: &Rule<Route>,
+    session: &Session,
+    host: &str,
+    context: &mut Context,
+) -> Verdict {
     let mut edits = Box::<Edits>::default();
-    let request = view(rule, session, host, context);
+    let counting = Counting { limiter, entered: Cell::new(None) };
+    let request = Request { world: &counting, ..view(rule, session, host, context) };
     let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _| ());
     context.edits = Some(edits);
+    context.entered = counting.entered.take();
     verdict
 }
 
@@ -28,15 +38,19 @@ pub(crate) fn endpoint_answered(context: &Context, head: &mut ResponseHeader) {
 }
 
 /// Goes on with the plan of a rule that has asked.
-pub(crate) fn on_reply(session: &Session, context: &mut Context, reply: &Reply) -> Verdict {
+pub(crate) fn on_reply(limiter: &Arc<Limiter>, session: &Session, context: &mut Context, reply: &Reply) -> Verdict {
     let (Some(rule), Some(mut edits)) = (context.rule.clone(), context.edits.take()) else {
         return Verdict::status(500, "reply_unread");
     };
     let host = RequestHost::parse(route::authority(session.req_header()));
     let host = host.as_ref().map_or("", RequestHost::as_str);
-    let request = view(&rule, session, host, context);
+    let counting = Counting { limiter, entered: Cell::new(None) };
+    let request = Request { world: &counting, ..view(&rule, session, host, context) };
     let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _| ());
     context.edits = Some(edits);
+    if let Some(entered) = counting.entered.take() {
+        context.entered = Some(entered);
+    }
     verdict
 }
 
@@ -95,6 +109,39 @@ impl World for Running {
 
     fn random(&self) -> u32 {
         fastrand::u32(..)
+    }
+}
+
+/// The same world, in which requests count.
+struct Counting<'a> {
+    limiter: &'a Arc<Limiter>,
+    entered: Cell<Option<Entered>>,
+}
+
+impl std::fmt::Debug for Counting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counting").finish_non_exhaustive()
+    }
+}
+
+impl World for Counting<'_> {
+    fn now(&self) -> Duration {
+        Running.now()
+    }
+
+    fn random(&self) -> u32 {
+        Running.random()
+    }
+
+    fn admit(&self, counted: &Counted<'_>, rates: [Option<Rate>; 2]) -> bool {
+        self.limiter.admit(counted, rates, self.now())
+    }
+
+    fn enter(&self, counted: &Counted<'_>, most: u32) -> bool {
+        let entered = self.limiter.enter(counted, most);
+        let within = entered.is_some();
+        self.entered.set(entered);
+        within
     }
 }
 

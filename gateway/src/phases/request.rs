@@ -5,7 +5,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
 
-use super::{plan, route, sender};
+use super::{body, plan, route, sender};
 use crate::context::Context;
 use crate::metrics::BadRequest;
 use crate::proxy::Proxy;
@@ -69,16 +69,20 @@ fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, conte
     if let Backend::Refused(reason) = rule.policy.backend {
         return Decision::answer(503, reason);
     }
+    // nginx looks at the length before anything else of a location.
+    if body::announces_more(session.req_header(), rule.policy.upstream.max_body) {
+        return Decision::answer(413, body::TOO_LARGE);
+    }
     if rule.policy.plan.is_empty() {
         return admit(proxy, rule);
     }
-    let verdict = plan::on_request(rule, session, host, context);
+    let verdict = plan::on_request(&proxy.limiter, rule, session, host, context);
     follow(proxy, rule, verdict)
 }
 
 /// Goes on with a request whose rule has asked.
 pub(crate) fn resume(proxy: &Proxy, session: &Session, context: &mut Context, reply: &Reply) -> Decision {
-    let verdict = plan::on_reply(session, context, reply);
+    let verdict = plan::on_reply(&proxy.limiter, session, context, reply);
     match &context.rule {
         Some(rule) => follow(proxy, rule, verdict),
         None => Decision::answer(500, "reply_unread"),

@@ -21,6 +21,7 @@ pub(crate) fn failure(error: &Error) -> (u16, &'static str) {
     };
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no_endpoints"),
+        (_, HTTPStatus(413)) => (413, super::body::TOO_LARGE),
         (_, HTTPStatus(status)) => (*status, "refused"),
         (ErrorSource::Upstream, ConnectTimedout | TLSHandshakeTimedout) => (504, "connect_timeout"),
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => (504, "upstream_timeout"),

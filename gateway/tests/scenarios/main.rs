@@ -48,6 +48,8 @@ mod metrics;
 #[cfg(test)]
 mod mirror;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod readiness;
 #[cfg(test)]
 mod real_ip;

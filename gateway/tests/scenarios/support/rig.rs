@@ -75,9 +75,10 @@ impl Rig {
         Self::with(site, config()).await
     }
 
-    /// The commonest site: all of `a.test` goes to one endpoint.
+    /// The commonest site: all of `a.test`, with bodies of any size, goes to one endpoint.
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        Self::start(Site::default().rule(Spec::to("app")).endpoints("app", [address])).await
+        let rule = Spec::to("app").annotation("proxy-body-size", "0");
+        Self::start(Site::default().rule(rule).endpoints("app", [address])).await
     }
 
     /// Sends the whole site as the next generation; returns when it is live.
