@@ -225,7 +225,8 @@ impl<'a> Reader<'a> {
     /// Everything that is wrong, including the annotations that nobody read.
     #[must_use]
     pub fn finish(mut self) -> Vec<Problem> {
-        let unknown = self.values.keys().filter(|name| !self.read.contains(*name)).map(|name| Problem {
+        let unread = self.values.keys().filter(|name| !self.read.contains(*name));
+        let unknown = unread.filter(|name| crate::verdicts::annotation(name).is_none()).map(|name| Problem {
             name: (*name).to_owned(),
             message: "is not known to this version and has no effect".to_owned(),
             effect: OnError::Default,

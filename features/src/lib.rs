@@ -23,10 +23,12 @@ mod route;
 mod template;
 mod units;
 mod upstream;
+mod verdicts;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 
-use annotation::{Config, Described, OnError, Problem, Reader};
+use annotation::{Config, Described, OnError, Problem, Reader, Row};
 
 pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
@@ -258,7 +260,12 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("fallback", fallback::KEYS),
         ("body_size", body_size::KEYS),
     ];
-    features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+    let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));
+    let read: Vec<_> = read.collect();
+    let names: BTreeSet<_> =
+        read.iter().map(|(_, key)| key.row().name).chain(closing_annotations().iter().copied()).collect();
+    let unread = verdicts::annotations().filter(|key| !names.contains(key.row().name)).collect::<Vec<_>>();
+    read.into_iter().chain(unread.into_iter().map(|key| ("not read", key)))
 }
 
 /// Every key of the controller's ConfigMap with the module it belongs to. A key may stand in several modules.
@@ -272,7 +279,30 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("objects", objects::CONFIG),
     ];
     let global = global::MODULES.iter().copied();
-    features.chain(more).chain(global).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+    let read: Vec<_> = features
+        .chain(more)
+        .chain(global)
+        .flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)))
+        .collect();
+    let names: BTreeSet<_> = read.iter().map(|(_, key)| key.row().name).collect();
+    let unread = verdicts::config().filter(|key| !names.contains(key.row().name)).collect::<Vec<_>>();
+    read.into_iter().chain(unread.into_iter().map(|key| ("not read", key)))
+}
+
+/// The documentation of an annotation, by its name without prefix.
+#[must_use]
+pub fn annotation_row(name: &str) -> Option<&'static Row> {
+    static ROWS: LazyLock<BTreeMap<&str, &Row>> =
+        LazyLock::new(|| catalogue().map(|(_, key)| (key.row().name, key.row())).collect());
+    ROWS.get(name).copied()
+}
+
+/// The documentation of a key of the controller's ConfigMap.
+#[must_use]
+pub fn config_row(name: &str) -> Option<&'static Row> {
+    static ROWS: LazyLock<BTreeMap<&str, &Row>> =
+        LazyLock::new(|| config_catalogue().map(|(_, key)| (key.row().name, key.row())).collect());
+    ROWS.get(name).copied()
 }
 
 /// What is wrong with the controller's ConfigMap. A bad value keeps its default and never blocks the others.
@@ -306,7 +336,6 @@ pub fn closing_annotations() -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn settings(annotations: &[(&'static str, &'static str)]) -> Settings {
         let input = Input {
