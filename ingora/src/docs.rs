@@ -3,6 +3,7 @@ mod metrics;
 
 use clap::builder::PossibleValue;
 use clap::{Arg, Args, Command, ValueEnum};
+use features::annotation::{Row, Support};
 use serde::Serialize;
 use translate::Options;
 
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 /// Flags of `ingora docs`.
 #[derive(Args, Debug)]
 pub(crate) struct DocsArgs {
-    /// What to print: every annotation that is read, every flag of `ingora run`, or every metric
+    /// What to print: every annotation, every key of the ConfigMap, every flag of `ingora run`, or every metric
     #[arg(value_enum)]
     page: Page,
 
@@ -25,6 +26,8 @@ pub(crate) struct DocsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Page {
     Annotations,
+    #[value(name = "configmap")]
+    ConfigMap,
     Configuration,
     Metrics,
 }
@@ -50,6 +53,41 @@ struct Entry {
     /// Example of an annotation, form of a flag's value.
     example: String,
     sentence: String,
+    /// How far an annotation or a key is honoured: honoured, approximated, inert or refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
+    /// What differs, why it means nothing, or what to use instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
+}
+
+impl Entry {
+    fn of(group: &str, row: &Row) -> Self {
+        let (verdict, how) = match row.support {
+            Support::Honoured => ("honoured", None),
+            Support::Approximated(how) => ("approximated", Some(how)),
+            Support::Inert(why) => ("inert", Some(why)),
+            Support::Refused(why) => ("refused", Some(why)),
+        };
+        Self {
+            group: group.to_owned(),
+            name: row.name.to_owned(),
+            environment: None,
+            default: row.default.to_owned(),
+            example: row.example.to_owned(),
+            sentence: row.sentence.to_owned(),
+            verdict: Some(verdict),
+            how,
+        }
+    }
+
+    /// The sentence, and what differs.
+    fn whole(&self) -> String {
+        match (self.verdict, self.how) {
+            (Some(verdict), Some(how)) => format!("{} *{verdict}:* {how}", self.sentence),
+            _ => self.sentence.clone(),
+        }
+    }
 }
 
 /// A page as data.
@@ -65,6 +103,7 @@ struct Document {
 pub(crate) fn run(args: &DocsArgs, cli: &Command) -> Result<Printed, Failure> {
     let document = match args.page {
         Page::Annotations => annotations(),
+        Page::ConfigMap => config_map(),
         Page::Configuration => configuration(cli),
         Page::Metrics => metrics::document()?,
     };
@@ -77,14 +116,7 @@ pub(crate) fn run(args: &DocsArgs, cli: &Command) -> Result<Printed, Failure> {
 }
 
 fn annotations() -> Document {
-    let entries = features::catalogue().map(|(group, key)| (group, key.row())).map(|(group, row)| Entry {
-        group: group.to_owned(),
-        name: row.name.to_owned(),
-        environment: None,
-        default: row.default.to_owned(),
-        example: row.example.to_owned(),
-        sentence: row.sentence.to_owned(),
-    });
+    let entries = features::catalogue().map(|(group, key)| Entry::of(group, key.row()));
     let closing: Vec<String> = features::closing_annotations().iter().map(|name| format!("- `{name}`\n")).collect();
     Document {
         title: "Annotations",
@@ -104,7 +136,29 @@ fn annotations() -> Document {
     }
 }
 
+fn config_map() -> Document {
+    let mut entries: Vec<Entry> =
+        features::config_catalogue().map(|(group, key)| Entry::of(group, key.row())).collect();
+    // A key that several features read is told once.
+    let mut names = std::collections::BTreeSet::new();
+    entries.retain(|entry| names.insert(entry.name.clone()));
+    Document {
+        title: "ConfigMap",
+        opening: "Keys of the ConfigMap that `--configmap namespace/name` names. A change takes effect without a restart. A value \
+                  that\ncannot be read keeps its default and never blocks the others; `ingora lint` says so.\n"
+            .to_owned(),
+        columns: ["Key", "What it does", "Default", "Example"],
+        entries,
+        closing: String::new(),
+    }
+}
+
 fn configuration(cli: &Command) -> Document {
+    let rows: String = crate::accepted::list().map(|(flag, why)| format!("| `--{flag}` | {why} |\n")).collect();
+    let accepted = format!(
+        "## Flags of ingress-nginx that do nothing\n\nThey are taken so that its arguments start Ingora as they are. The log \
+         tells of each that is given.\n\n| Flag | Why |\n|--|--|\n{rows}"
+    );
     let flags = cli.find_subcommand("run").into_iter().flat_map(Command::get_arguments);
     Document {
         title: "Configuration",
@@ -113,8 +167,8 @@ fn configuration(cli: &Command) -> Document {
                   flags that it excludes.\n"
             .to_owned(),
         columns: ["Flag", "What it does", "Default", "Value"],
-        entries: flags.filter(|arg| arg.get_help_heading().is_some()).map(flag).collect(),
-        closing: String::new(),
+        entries: flags.filter(|arg| arg.get_help_heading().is_some() && !arg.is_hide_set()).map(flag).collect(),
+        closing: accepted,
     }
 }
 
@@ -127,6 +181,8 @@ fn flag(arg: &Arg) -> Entry {
         default: default.concat(),
         example: value(arg),
         sentence: format!("{}.", arg.get_help().map(ToString::to_string).unwrap_or_default()),
+        verdict: None,
+        how: None,
     }
 }
 
@@ -156,7 +212,7 @@ fn text(document: &Document) -> String {
     for (group, entries) in groups(&document.entries) {
         out.push_str(&format!("{group}\n"));
         for entry in entries {
-            out.push_str(&format!("  {}\n      {}\n", entry.name, entry.sentence));
+            out.push_str(&format!("  {}\n      {}\n", entry.name, entry.whole().replace('*', "")));
             for (title, value) in [("default", &entry.default), (document.columns[3], &entry.example)] {
                 if !value.is_empty() {
                     out.push_str(&format!("      {}: {value}\n", title.to_lowercase()));
@@ -182,7 +238,7 @@ fn markdown(document: &Document) -> String {
             out.push_str(&format!(
                 "| `{}` | {} | {} | {} |\n",
                 entry.name,
-                cell(&entry.sentence),
+                cell(&entry.whole()),
                 code(&entry.default),
                 code(&entry.example)
             ));

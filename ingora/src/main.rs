@@ -1,5 +1,6 @@
 //! The binary: reads the command line and joins the two planes; holds no logic of its own.
 
+mod accepted;
 mod cli;
 mod demo;
 mod docs;

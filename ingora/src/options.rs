@@ -59,9 +59,16 @@ pub(crate) struct ClassArgs {
           default_value_t = Options::default().controller_class)]
     controller_class: String,
 
-    /// Value of the old kubernetes.io/ingress.class annotation that is ours
-    #[arg(long, env = "INGORA_INGRESS_CLASS", value_name = "CLASS", default_value_t = Options::default().ingress_class)]
-    ingress_class: String,
+    /// Value of the old kubernetes.io/ingress.class annotation that is ours; without it ingora, or nginx with the
+    /// controller class of ingress-nginx
+    #[arg(long, env = "INGORA_INGRESS_CLASS", value_name = "CLASS")]
+    ingress_class: Option<String>,
+
+    /// The IngressClass named by --ingress-class is ours, whatever its controller
+    #[arg(long, env = "INGORA_INGRESS_CLASS_BY_NAME", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    ingress_class_by_name: bool,
 
     /// Serve Ingresses that name no class, too; a folder without any IngressClass is always read so
     #[arg(long, env = "INGORA_WATCH_INGRESS_WITHOUT_CLASS", value_name = "BOOL", num_args = 0..=1,
@@ -94,13 +101,20 @@ pub(crate) struct ClassArgs {
 }
 
 impl ClassArgs {
+    fn ingress_class(&self) -> String {
+        let nginx = self.controller_class == "k8s.io/ingress-nginx";
+        let default = || if nginx { "nginx".to_owned() } else { Options::default().ingress_class };
+        self.ingress_class.clone().unwrap_or_else(default)
+    }
+
     /// The options of translation for a source.
     pub(crate) fn options(&self, source: &Source) -> Options {
         let pair =
             |name: &Option<NamespacedName>| name.clone().map(|NamespacedName(namespace, name)| (namespace, name));
         Options {
             controller_class: self.controller_class.clone(),
-            ingress_class: self.ingress_class.clone(),
+            ingress_class: self.ingress_class(),
+            ingress_class_by_name: self.ingress_class_by_name,
             watch_ingress_without_class: self.watch_ingress_without_class,
             classless_without_classes: matches!(source, Source::Folder(_)),
             default_backend_service: pair(&self.default_backend_service),

@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use controller::Setup;
 use gateway::{Config, Limits, Timeouts};
 
+use crate::accepted::Accepted;
 use crate::duties::{self, DutyArgs};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
@@ -44,6 +45,8 @@ pub(crate) struct RunArgs {
     metrics: MetricsArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    accepted: Accepted,
 }
 
 /// Where the gateway listens.
@@ -195,6 +198,7 @@ struct MetricsArgs {
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     args.listeners.check()?;
     args.log.start(LOG)?;
+    args.accepted.tell();
     let source = args.source.source();
     let options = args.classes.options(&source);
     let (endpoint_events, incidents) = duties::incidents();

@@ -24,6 +24,11 @@ fn the_annotations_page_is_current() {
 }
 
 #[test]
+fn the_configmap_page_is_current() {
+    check("configmap");
+}
+
+#[test]
 fn the_configuration_page_is_current() {
     check("configuration");
 }
@@ -45,6 +50,13 @@ fn the_charts_list_of_flags_is_current() {
         .filter_map(|line| line.split([' ', '=', '[']).next())
         .filter(|flag| !matches!(*flag, "help" | "version"))
         .collect();
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md"))
+        .unwrap_or_default();
+    flags.extend(
+        page.lines()
+            .skip_while(|line| !line.contains("that do nothing"))
+            .filter_map(|line| line.strip_prefix("| `--")?.split('`').next()),
+    );
     flags.sort_unstable();
     let got = flags.join("\n") + "\n";
     if std::env::var_os("UPDATE").is_some() {

@@ -1,7 +1,7 @@
 //! The annotations of one Ingress, read once for each kind of rule that it has.
 use std::collections::BTreeSet;
 
-use features::annotation::{Config, OnError};
+use features::annotation::{Config, OnError, Support};
 use features::{Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
@@ -70,11 +70,7 @@ impl<'a> Annotations<'a> {
             .map(|problem| (&problem.name, &problem.message, problem.effect))
             .collect();
         for (name, message, effect) in &problems {
-            let field = if name.starts_with(OWN) {
-                format!("metadata.annotations[{}]", Plain(name))
-            } else {
-                format!("metadata.annotations[{}/{}]", self.prefix, Plain(name))
-            };
+            let field = self.field(name);
             // What is wrong is told either of the annotation or of its value.
             let colon = if message.starts_with("the ") { ":" } else { "" };
             let message = format!("annotation {}{colon} {message}", Plain(name));
@@ -84,7 +80,35 @@ impl<'a> Annotations<'a> {
                 OnError::Default => notes.warning("AnnotationIgnored", field, message),
             }
         }
-        problems.iter().map(|(_, _, effect)| *effect).max()
+        let worst = problems.iter().map(|(_, _, effect)| *effect).max();
+        let wrong: BTreeSet<&str> = problems.iter().map(|(name, _, _)| name.as_str()).collect();
+        for (name, _) in self.values.iter().filter(|(name, value)| !value.trim().is_empty() && !wrong.contains(name)) {
+            self.report_verdict(name, notes);
+        }
+        worst
+    }
+
+    /// Tells of an annotation that works, but not as in ingress-nginx.
+    fn report_verdict(&self, name: &str, notes: &mut Notes) {
+        match features::annotation_row(name).map(|row| row.support) {
+            Some(Support::Approximated(how)) => {
+                let message = format!("annotation {name} is honoured with a difference: {}", how.trim_end_matches('.'));
+                notes.info("AnnotationApproximated", self.field(name), message);
+            }
+            Some(Support::Refused(why)) => {
+                let message = format!("annotation {name} is not honoured: {}", why.trim_end_matches('.'));
+                notes.warning("AnnotationRefused", self.field(name), message);
+            }
+            Some(Support::Honoured | Support::Inert(_)) | None => {}
+        }
+    }
+
+    fn field(&self, name: &str) -> String {
+        if name.starts_with(OWN) {
+            format!("metadata.annotations[{}]", Plain(name))
+        } else {
+            format!("metadata.annotations[{}/{}]", self.prefix, Plain(name))
+        }
     }
 }
 
@@ -113,6 +137,13 @@ mod tests {
         let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
         let closed = annotations.report(&mut notes) == Some(OnError::Close);
         (closed, notes.list.into_iter().map(|note| (note.reason, note.field)).collect())
+    }
+
+    #[test]
+    fn what_is_refused_is_told_and_what_means_nothing_is_not() {
+        let (closed, notes) = report(&[("p/fastcgi-index", "index.php"), ("p/http2-push-preload", "true")]);
+        assert!(!closed);
+        assert_eq!(notes, [("AnnotationRefused", "metadata.annotations[p/fastcgi-index]".to_owned())]);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub(crate) fn standing(
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     if let Some(name) = field.filter(|name| !name.is_empty()) {
         let controller = snapshot.get_class(name).map(|class| controller(class));
+        if options.ingress_class_by_name && name == options.ingress_class && controller.is_some() {
+            return Standing { ours: true, dependency: Some(Dependency::Class(name.into())) };
+        }
         let complaint = match controller {
             None => Some("does not exist; create it"),
             Some(None) => Some("names no controller; set its spec.controller"),
@@ -99,6 +102,17 @@ mod tests {
             snapshot.apply(Change::Set(Object::IngressClass(Arc::new(class.unwrap()))), &mut Dirty::default());
         }
         snapshot
+    }
+
+    #[test]
+    fn a_class_may_be_ours_by_its_name() {
+        let snapshot = snapshot(&[("nginx", "k8s.io/other", false, "2026-01-01T00:00:00Z")]);
+        let ours = |by_name, name| {
+            let options =
+                Options { ingress_class: "nginx".to_owned(), ingress_class_by_name: by_name, ..Options::default() };
+            decide(&snapshot, Some(name), None, &options).0
+        };
+        assert!(ours(true, "nginx") && !ours(false, "nginx") && !ours(true, "missing"));
     }
 
     /// Whether it is ours, and how many notes it got.

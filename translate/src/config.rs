@@ -2,12 +2,13 @@
 use std::sync::Arc;
 
 use features::Global;
-use features::annotation::{Config, Problem};
+use features::annotation::{Config, Problem, Support};
 
 use crate::dependents::Dependency;
 use crate::notes::Notes;
 use crate::object::Kind;
 use crate::referred::Referred;
+use crate::report::Severity;
 use crate::round::Round;
 use crate::snapshot::{Dirty, Key};
 use crate::text::Plain;
@@ -46,6 +47,18 @@ impl Translator {
             let colon = if problem.message.starts_with("the ") { ":" } else { "" };
             let message = format!("key {}{colon} {}", Plain(&problem.name), problem.message);
             notes.warning("ConfigIgnored", format!("data[{}]", Plain(&problem.name)), message);
+        }
+        for (name, _) in self.config.iter().filter(|(name, _)| !problems.iter().any(|problem| problem.name == *name)) {
+            let (reason, message) = match features::config_row(name).map(|row| row.support) {
+                Some(Support::Approximated(how)) => {
+                    ("ConfigApproximated", format!("key {name} is honoured with a difference: {how}"))
+                }
+                Some(Support::Refused(why)) => ("ConfigRefused", format!("key {name} is not honoured: {why}")),
+                Some(Support::Honoured | Support::Inert(_)) | None => continue,
+            };
+            let severity = if reason == "ConfigRefused" { Severity::Warning } else { Severity::Info };
+            let message = message.trim_end_matches('.').to_owned();
+            notes.add(severity, reason, format!("data[{name}]"), message);
         }
         self.notes.set(&object, notes.list);
     }

@@ -7,6 +7,8 @@ pub struct Options {
     pub controller_class: String,
     /// `--ingress-class`: value of the old `kubernetes.io/ingress.class` annotation that is ours.
     pub ingress_class: String,
+    /// `--ingress-class-by-name`: the IngressClass of that name is ours, whatever its `spec.controller`.
+    pub ingress_class_by_name: bool,
     /// `--watch-ingress-without-class`: Ingresses that name no class are ours.
     pub watch_ingress_without_class: bool,
     /// With no IngressClass at all, Ingresses that name no class are ours: for a folder of manifests.
@@ -28,6 +30,7 @@ impl Default for Options {
         Self {
             controller_class: "ingora.io/ingress-controller".to_owned(),
             ingress_class: "ingora".to_owned(),
+            ingress_class_by_name: false,
             watch_ingress_without_class: false,
             classless_without_classes: false,
             default_backend_service: None,

@@ -54,5 +54,7 @@ fn entry(metric: &MetricDoc) -> Entry {
         },
         example: labels.collect::<Vec<_>>().join(", "),
         sentence: metric.help.clone(),
+        verdict: None,
+        how: None,
     }
 }
