@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
@@ -19,13 +19,16 @@ use crate::batch::{Batch, WAITING_BATCHES};
 use crate::batches::{Batches, Unsynced};
 use crate::desk::Desk;
 use crate::fault::Fault;
-use crate::gate::{self, Selected};
+use crate::gate::{self, Names, Selected};
 use crate::health::forbidden;
 use crate::known::Known;
 use crate::staleness::Staleness;
 use crate::watch::{self, Followed, Selection};
 use crate::watched::Watched;
 use crate::{Cluster, Error, Namespaces, Patience};
+
+/// How long the API server has to tell everything before the last good state serves.
+const HEAD_START: Duration = Duration::from_millis(400);
 
 /// Kinds that are watched for translation.
 const KINDS: usize = 6;
@@ -89,7 +92,9 @@ impl Watches {
             Namespaces::All | Namespaces::One(_) => None,
         };
         let unsynced = Unsynced::new(KINDS + usize::from(selector.is_some()));
+        let selected = self.known.iter().map(|object| object.reference().namespace).collect();
         let mut start = Start { watches: self, batches, unsynced, tasks: JoinSet::new() };
+        start.restore();
         start.everywhere::<Ingress>();
         start.kind(Api::<IngressClass>::all(start.watches.client.clone()));
         start.everywhere::<Service>();
@@ -97,7 +102,7 @@ impl Watches {
         start.everywhere::<Secret>();
         start.everywhere::<ConfigMap>();
         let receiver = match selector {
-            Some(selector) => start.gate(receiver, selector),
+            Some(selector) => start.gate(receiver, selector, selected),
             None => receiver,
         };
         (start.tasks, receiver)
@@ -105,6 +110,22 @@ impl Watches {
 }
 
 impl Start {
+    /// Hands over what an earlier process knew. It serves when the API server has not told everything soon.
+    fn restore(&mut self) {
+        if self.watches.known.is_empty() {
+            return;
+        }
+        let changes = self.watches.known.iter().cloned().map(Change::Set).collect();
+        let batches = self.batches.clone();
+        // Before any watch begins: what one of them tells is newer. There is room, and whoever receives it is there.
+        drop(batches.try_send(Batch { arrived: Instant::now(), changes, synced: false }));
+        self.tasks.spawn(async move {
+            tokio::time::sleep(HEAD_START).await;
+            // Nobody is left who could serve it when this fails.
+            drop(batches.send(Batch { arrived: Instant::now(), changes: Vec::new(), synced: true }).await);
+        });
+    }
+
     /// A kind whose objects have namespaces.
     fn everywhere<K: Watched + kube::Resource<Scope = NamespaceResourceScope>>(&mut self) {
         self.kind(namespaced::<K>(&self.watches.client, &self.watches.namespaces));
@@ -119,9 +140,10 @@ impl Start {
     }
 
     /// Lets through what lies in namespaces with these labels.
-    fn gate(&mut self, incoming: mpsc::Receiver<Batch>, labels: String) -> mpsc::Receiver<Batch> {
-        let (tell, names) = tokio::sync::watch::channel(Default::default());
-        let keeper = Selected::new(tell, self.batches.clone(), self.unsynced.clone());
+    /// Until it is known which namespaces have them, those count that did before.
+    fn gate(&mut self, incoming: mpsc::Receiver<Batch>, labels: String, selected: Names) -> mpsc::Receiver<Batch> {
+        let (tell, names) = tokio::sync::watch::channel(selected.clone());
+        let keeper = Selected::new(selected, tell, self.batches.clone(), self.unsynced.clone());
         let selection = Selection { labels: Some(labels), fields: None };
         let api = Api::<Namespace>::all(self.watches.client.clone());
         let (patience, staleness) = (self.watches.patience, self.watches.staleness.clone());

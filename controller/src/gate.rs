@@ -13,7 +13,7 @@ use crate::known::Told;
 use crate::watch::Keeper;
 
 /// Names of the selected namespaces.
-type Names = BTreeSet<Arc<str>>;
+pub(crate) type Names = BTreeSet<Arc<str>>;
 
 /// What is known, and what of it is let through.
 #[derive(Debug, Default)]
@@ -99,9 +99,14 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// No namespace is known; `batches` gets to know when all are.
-    pub(crate) fn new(tell: watch::Sender<Names>, batches: mpsc::Sender<Batch>, unsynced: Unsynced) -> Self {
-        Self { names: Names::new(), listed: Names::new(), tell, batches, unsynced, settled: false, is_told: false }
+    /// Begins with the namespaces that counted before; `batches` gets to know when all are.
+    pub(crate) fn new(
+        names: Names,
+        tell: watch::Sender<Names>,
+        batches: mpsc::Sender<Batch>,
+        unsynced: Unsynced,
+    ) -> Self {
+        Self { names, listed: Names::new(), tell, batches, unsynced, settled: false, is_told: false }
     }
 }
 

@@ -27,10 +27,12 @@ mod events;
 mod fault;
 mod folder;
 mod gate;
+mod hash;
 mod health;
 mod holdoff;
 mod index;
 mod known;
+mod last_good;
 mod lease;
 mod live;
 mod load;
@@ -50,6 +52,7 @@ mod watch;
 mod watched;
 
 pub use duties::{Duties, Election, Incident, Incidents, Pod, StatusSource};
+pub use last_good::StateDir;
 
 /// Where objects come from.
 #[derive(Clone, Debug)]
@@ -172,6 +175,8 @@ pub struct Setup {
     pub options: Options,
     /// What is written to the API server; nothing for a folder.
     pub duties: Duties,
+    /// `--state-dir`: where the last good state is kept; not for a folder.
+    pub state: Option<StateDir>,
 }
 
 /// A control plane that runs.
@@ -203,7 +208,7 @@ impl Control {
 /// # Errors
 /// When the source cannot be opened: a missing folder, an unreadable kubeconfig.
 pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Route>>) -> Result<(), Error> {
-    start(Setup { source, options, duties: Duties::default() }, updates).map(drop)
+    start(Setup { source, options, duties: Duties::default(), state: None }, updates).map(drop)
 }
 
 /// Starts the control plane on its own thread. It ends when the receiving side of `updates` is gone.

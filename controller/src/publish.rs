@@ -11,6 +11,7 @@ use translate::{Change, ExternalName, Kind, ObjectRef, Output, Translator};
 use crate::batch::Batch;
 use crate::desk::{Desk, Noted};
 use crate::holdoff::Holdoff;
+use crate::last_good::Recorder;
 use crate::notebook::Notebook;
 use crate::resolve::{Lookup, Resolved, Resolver};
 
@@ -188,16 +189,33 @@ pub(crate) struct Surroundings {
     pub(crate) leader: watch::Receiver<Option<bool>>,
     /// For whoever writes to the API server.
     pub(crate) desk: Option<Arc<Desk>>,
+    /// Keeps the last good state.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Surroundings {
     /// Nothing to be told and nobody to tell: a folder.
     pub(crate) fn none() -> Self {
-        Self { watches: watch::channel(Vec::new()).1, leader: watch::channel(None).1, desk: None }
+        Self { watches: watch::channel(Vec::new()).1, leader: watch::channel(None).1, desk: None, recorder: None }
     }
 
     fn tell(&self, publisher: &mut Publisher) {
         publisher.take_standing(&self.watches.borrow(), *self.leader.borrow(), Instant::now());
+    }
+
+    /// Keeps what is known now, if it changed and it is time.
+    fn record(&mut self, publisher: &Publisher, changed: bool) {
+        let Some(recorder) = &mut self.recorder else { return };
+        if changed {
+            recorder.changed();
+        }
+        if publisher.started {
+            recorder.offer(Instant::now(), || publisher.translator.everything());
+        }
+    }
+
+    fn record_due(&self) -> Option<Instant> {
+        self.recorder.as_ref().and_then(Recorder::due)
     }
 
     fn lay_out(&self, built: &mut Built) {
@@ -221,11 +239,14 @@ pub(crate) async fn run(
     let mut resolver = Resolver::new(lookup, names);
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let due = publisher.due();
-        let mut ticked = false;
+        let due = publisher.due().into_iter().chain(surroundings.record_due().filter(|_| publisher.started)).min();
+        let (mut ticked, mut changed) = (false, false);
         tokio::select! {
             batch = batches.recv() => match batch {
-                Some(batch) => publisher.take(batch),
+                Some(batch) => {
+                    changed = true;
+                    publisher.take(batch);
+                }
                 None => return,
             },
             Some(name) = resolved.recv() => take_resolved(&mut publisher, &resolver, name),
@@ -237,6 +258,7 @@ pub(crate) async fn run(
         }
         surroundings.tell(&mut publisher);
         drain(&mut publisher, &mut batches, &mut resolved, &resolver);
+        surroundings.record(&publisher, changed);
         let now = Instant::now();
         let is_due = publisher.due().is_some_and(|due| due <= now) || (ticked && publisher.started);
         if !is_due {

@@ -2,6 +2,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
 use features::Route;
 use table::Update;
@@ -11,9 +12,10 @@ use translate::{Options, Translator};
 
 use crate::cluster::{self, Watches};
 use crate::desk::Desk;
+use crate::last_good::Recorder;
 use crate::publish::{self, Surroundings};
 use crate::staleness::Staleness;
-use crate::{Cluster, Duties, Error, Setup, Source, duties, live, load, resolve};
+use crate::{Cluster, Duties, Error, Setup, Source, StateDir, duties, live, load, resolve};
 
 /// A runtime for one thread.
 ///
@@ -38,11 +40,11 @@ pub(crate) fn run(
     // Whoever asked may have gone; the receiver of updates is gone then too.
     let tell = |result| opened.send(result).unwrap_or_default();
     let run = async |runtime: &Runtime| {
-        let Setup { source, options, duties } = setup;
+        let Setup { source, options, duties, state } = setup;
         match source {
             Source::Folder(root) => folder(&root, options, updates, &tell).await,
             Source::Cluster(cluster) => {
-                let plane = Plane { cluster, options, duties, stop };
+                let plane = Plane { cluster, options, duties, state, stop };
                 plane.run(runtime, updates, writing, &tell).await
             }
         }
@@ -71,6 +73,7 @@ struct Plane {
     cluster: Cluster,
     options: Options,
     duties: Duties,
+    state: Option<StateDir>,
     stop: watch::Receiver<bool>,
 }
 
@@ -82,9 +85,18 @@ impl Plane {
         writing: SyncSender<()>,
         tell: &impl Fn(Result<(), Error>),
     ) -> Result<(), Error> {
-        let Self { cluster, options, duties, stop } = self;
+        let Self { cluster, options, duties, state, stop } = self;
         let client = cluster::client(&cluster).await?;
-        cluster::check_rights(&client, &cluster).await?;
+        let known = state.as_ref().map_or_else(|| Ok(Vec::new()), StateDir::read)?;
+        if known.is_empty() {
+            cluster::check_rights(&client, &cluster).await?;
+        } else {
+            tracing::info!(
+                objects = known.len(),
+                "the last good state serves until the API server has told everything"
+            );
+        }
+        let recorder = state.map(|state| Recorder::start(state, Instant::now())).transpose()?;
         let staleness = Staleness::new();
         let desk = duties.any().then(|| Arc::new(Desk::new(duties::manager(&options.controller_class))));
         let watches = Watches {
@@ -93,7 +105,7 @@ impl Plane {
             patience: cluster.patience,
             staleness: staleness.clone(),
             desk: desk.clone(),
-            known: Vec::new(),
+            known,
         };
         let (_watches, batches) = watches.follow();
         tell(Ok(()));
@@ -105,7 +117,7 @@ impl Plane {
                 drop(writing);
             })
         });
-        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk };
+        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder };
         publish::run(Translator::new(options), batches, surroundings, resolve::system_lookup(), updates).await;
         // Whoever holds the other end of `stop` says how long this may take.
         if let Some(writer) = writer

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use api::{Api, Breakdown};
 use common::{Plane, ingress, service, slice};
-use controller::{Cluster, Namespaces, Patience, Source};
+use controller::{Cluster, Duties, Namespaces, Patience, Setup, Source, StateDir};
 use features::Route;
 use table::Update;
 use tempfile::NamedTempFile;
@@ -290,4 +290,45 @@ async fn only_namespaces_with_the_labels_count() {
             .iter()
             .any(|request| request.starts_with("/api/v1/namespaces?") && request.contains("team%3Dweb"))
     );
+}
+
+async fn follow_with_state(api: &Api, folder: &std::path::Path) -> Plane {
+    let (sender, updates) = mpsc::channel(4);
+    let kubeconfig = api.kubeconfig();
+    let state = Some(StateDir { folder: folder.to_owned(), secrets: false });
+    let setup = Setup { source: impatient(&kubeconfig), options: options(), duties: Duties::default(), state };
+    let start = move || controller::start(setup, sender);
+    drop(tokio::task::spawn_blocking(start).await.unwrap().unwrap());
+    Plane::new(updates)
+}
+
+async fn written(file: &std::path::Path) {
+    let is_written = async {
+        while !file.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, is_written).await.expect("no state on disk");
+}
+
+#[tokio::test]
+async fn a_restart_without_an_api_server_serves_the_last_good_state() {
+    let mut api = with_app().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut plane = follow_with_state(&api, folder.path()).await;
+    plane.next().await;
+    written(&folder.path().join("last-good.state")).await;
+    drop(plane);
+    api.stop().await;
+    let start = Instant::now();
+    let mut plane = follow_with_state(&api, folder.path()).await;
+    let update = plane.next().await;
+    println!("the last good state serves after {:?}", start.elapsed());
+    assert!(update.synced && start.elapsed() < Duration::from_secs(1));
+    assert_eq!((plane.service("a.test").as_str(), plane.addresses("app")), ("app", vec!["10.0.0.1:8080".to_owned()]));
+    // What happened meanwhile is caught up, deletions too.
+    api.forget("ingresses", "a");
+    api.set("ingresses", document(&ingress("b", "b.test", "app")));
+    api.resume().await;
+    plane.until("caught up", |plane| plane.service("b.test") == "app" && plane.service("a.test").is_empty()).await;
 }

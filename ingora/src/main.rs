@@ -11,6 +11,7 @@ mod lint;
 mod logging;
 mod options;
 mod run;
+mod state;
 mod value;
 mod variables;
 

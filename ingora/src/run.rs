@@ -13,6 +13,7 @@ use crate::duties::{self, DutyArgs};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
 use crate::options::{ClassArgs, SourceArgs};
+use crate::state::StateArgs;
 use crate::value::{Span, count, distinct_ports, port};
 
 /// Updates that may wait between the planes; the control plane coalesces while the channel is full.
@@ -35,6 +36,8 @@ pub(crate) struct RunArgs {
     classes: ClassArgs,
     #[command(flatten)]
     duties: DutyArgs,
+    #[command(flatten)]
+    state: StateArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -217,7 +220,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
-    let setup = Setup { source, options, duties: args.duties.duties(incidents) };
+    let setup = Setup { source, options, duties: args.duties.duties(incidents), state: args.state.state() };
     let control = controller::start(setup, updates)?;
     // What is written to the API server is finished while requests in flight are.
     gateway::run(config, received, || control.terminate())?;

@@ -220,6 +220,17 @@ impl Snapshot {
         meta.uid.as_deref()
     }
 
+    /// Every object.
+    pub(crate) fn everything(&self) -> Vec<Object> {
+        let mut all: Vec<_> = self.ingresses.values().cloned().map(Object::Ingress).collect();
+        all.extend(self.classes.values().cloned().map(Object::IngressClass));
+        all.extend(self.services.values().cloned().map(Object::Service));
+        all.extend(self.slices.values().cloned().map(Object::EndpointSlice));
+        all.extend(self.secrets.values().cloned().map(Object::Secret));
+        all.extend(self.config_maps.values().cloned().map(Object::ConfigMap));
+        all
+    }
+
     /// The objects of a kind, in order.
     pub(crate) fn objects(&self, kind: Kind) -> Box<dyn Iterator<Item = ObjectRef> + '_> {
         match kind {

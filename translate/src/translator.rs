@@ -192,6 +192,12 @@ impl Translator {
         self.snapshot.uid(object)
     }
 
+    /// Every object that is known now.
+    #[must_use]
+    pub fn everything(&self) -> Vec<Object> {
+        self.snapshot.everything()
+    }
+
     /// The objects of a kind, in order.
     pub fn objects(&self, kind: Kind) -> impl Iterator<Item = ObjectRef> {
         self.snapshot.objects(kind)

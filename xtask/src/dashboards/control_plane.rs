@@ -45,6 +45,10 @@ fn objects() -> Row {
                 "{{namespace}}/{{name}}",
                 "bottomk(10, min by (namespace, name) (ingora_certificate_expiry_timestamp_seconds{%service} - time()))",
             ),
+            Panel::lines("Stale watches", "s", "Time since the watch of a kind of object failed; traffic does not depend on it.")
+                .query("{{instance}} {{kind}}", "ingora_watch_stale_seconds{%gateway}"),
+            Panel::lines("Leader", "short", "1 for the gateway that writes status and events; there is at most one.")
+                .query("{{instance}}", "ingora_leader{%gateway}"),
             Panel::stack("Gateways by version", "short", "More than one while an update rolls out.")
                 .query("{{version}}", "sum by (version) (ingora_build_info{%gateway})"),
             Panel::table("Certificates", "s", "Time until a server certificate ends.").query(
