@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::reporter::Reporter;
 use crate::sighting::{Address, Sighting};
 use crate::status::{Deed, Refusal, Respected, Writer, decide};
-use crate::{Incident, Incidents, StatusSource};
+use crate::{Incident, Incidents, StatusSource, Stop};
 
 /// Requests at a time.
 const TOGETHER: usize = 8;
@@ -72,12 +72,12 @@ impl Clerk {
     }
 
     /// Writes until `stop`; then takes the statuses back if this is the last replica.
-    pub(crate) async fn run(mut self, mut incidents: Incidents, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, mut incidents: Incidents, mut stop: watch::Receiver<Stop>) {
         let interval = self.tools.tasks.status.as_ref().map_or(EAGER, |status| status.interval);
         let mut look = tokio::time::interval(EAGER.min(interval));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked: Option<Instant> = None;
-        loop {
+        let how = loop {
             let next = self.book.next(Instant::now()).filter(|_| self.leads);
             tokio::select! {
                 () = self.tools.desk.news() => {}
@@ -94,9 +94,12 @@ impl Clerk {
                         self.survey().await;
                     }
                 }
-                () = told(&mut stop) => break,
+                how = told(&mut stop) => break how,
             }
             self.work().await;
+        };
+        if how == Stop::HandedOver {
+            return;
         }
         // The time of it is bounded: somebody waits for this process to end.
         drop(tokio::time::timeout(FAREWELL, self.leave()).await);
@@ -302,9 +305,9 @@ fn normal(object: ObjectRef, reason: &str, message: &str) -> What {
     What { object, warning: false, reason: reason.to_owned(), message: message.to_owned() }
 }
 
-async fn told(stop: &mut watch::Receiver<bool>) {
+async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
     // An error means that nobody is left who could say it later.
-    drop(stop.wait_for(|stop| *stop).await);
+    stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Final, |stop| *stop)
 }
 
 async fn until(time: Option<Instant>) {

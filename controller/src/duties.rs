@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::Stop;
 use crate::addresses::Surveyor;
 use crate::clerk::{Clerk, Tasks, Tools};
 use crate::desk::Desk;
@@ -131,7 +132,7 @@ impl Duties {
         desk: Arc<Desk>,
         patience: Duration,
         leader: watch::Sender<Option<bool>>,
-        stop: watch::Receiver<bool>,
+        stop: watch::Receiver<Stop>,
     ) {
         let identity = identity(self.pod.as_ref());
         let (resign, resigned) = watch::channel(false);

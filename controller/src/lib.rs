@@ -179,10 +179,21 @@ pub struct Setup {
     pub state: Option<StateDir>,
 }
 
+/// How the writing ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Not yet.
+    No,
+    /// Nobody serves here any more.
+    Final,
+    /// Another process serves at the same addresses.
+    HandedOver,
+}
+
 /// A control plane that runs.
 #[derive(Debug)]
 pub struct Control {
-    stop: tokio::sync::watch::Sender<bool>,
+    stop: tokio::sync::watch::Sender<Stop>,
     written: std::sync::mpsc::Receiver<()>,
 }
 
@@ -190,7 +201,17 @@ impl Control {
     /// This process is about to end: what is written to the API server is finished, and the lease given back. What was
     /// read is still published. Returns at once.
     pub fn terminate(&self) {
-        self.stop.send_replace(true);
+        self.stop(Stop::Final);
+    }
+
+    /// Like [`Control::terminate`], but another process serves at the same addresses: what was written stays.
+    pub fn hand_over(&self) {
+        self.stop(Stop::HandedOver);
+    }
+
+    fn stop(&self, how: Stop) {
+        // Whichever came first counts.
+        self.stop.send_if_modified(|stop| *stop == Stop::No && std::mem::replace(stop, how) != how);
     }
 
     /// Terminates, and waits until everything is written, but no longer than `limit`.
@@ -218,7 +239,7 @@ pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Rout
 pub fn start(setup: Setup, updates: mpsc::Sender<Update<Route>>) -> Result<Control, Error> {
     let (opened, result) = std::sync::mpsc::sync_channel(1);
     let (writing, written) = std::sync::mpsc::sync_channel(1);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(Stop::No);
     std::thread::Builder::new()
         .name("ingora-controller".to_owned())
         .spawn(move || start::run(setup, updates, stopped, writing, &opened))

@@ -15,7 +15,7 @@ use crate::desk::Desk;
 use crate::last_good::Recorder;
 use crate::publish::{self, Surroundings};
 use crate::staleness::Staleness;
-use crate::{Cluster, Duties, Error, Setup, Source, StateDir, duties, live, load, resolve};
+use crate::{Cluster, Duties, Error, Setup, Source, StateDir, Stop, duties, live, load, resolve};
 
 /// A runtime for one thread.
 ///
@@ -33,7 +33,7 @@ pub(crate) fn runtime() -> Result<Runtime, Error> {
 pub(crate) fn run(
     setup: Setup,
     updates: mpsc::Sender<Update<Route>>,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Stop>,
     writing: SyncSender<()>,
     opened: &SyncSender<Result<(), Error>>,
 ) {
@@ -74,7 +74,7 @@ struct Plane {
     options: Options,
     duties: Duties,
     state: Option<StateDir>,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Stop>,
 }
 
 impl Plane {

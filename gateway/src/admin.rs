@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use tokio::sync::Notify;
 
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
@@ -26,6 +27,7 @@ const INDEX: &str = "\
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     synced: AtomicBool,
+    news: Notify,
     terminating: AtomicBool,
 }
 
@@ -33,6 +35,14 @@ impl Readiness {
     /// Everything there is to read is live.
     pub(crate) fn set_synced(&self) {
         self.synced.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+
+    /// Waits until everything there is to read is live. For one who waits at a time.
+    pub(crate) async fn until_synced(&self) {
+        while !self.synced.load(Ordering::Acquire) {
+            self.news.notified().await;
+        }
     }
 
     /// The process is about to end; there is no way back.

@@ -1,5 +1,6 @@
 //! What the operator decided for the data plane.
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// `--upgrade-socket`: where the next process asks for the listeners, and this one did.
+    pub upgrade_socket: Option<PathBuf>,
     /// `--access-log`: one JSON line a request to standard output.
     pub access_log: bool,
     /// `--metrics-per-path`: requests are counted by path, not only by Ingress and Service.

@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod context;
 mod copies;
+mod handover;
 mod handshake;
 mod head;
 mod limiter;
@@ -31,7 +32,7 @@ use std::fmt;
 
 pub use config::{Config, Limits, Timeouts};
 pub use metrics::{Kind, MetricDoc, metrics_catalogue};
-pub use server::{Running, run, start};
+pub use server::{Ending, Running, run, start};
 pub use upstream::{EndpointChange, EndpointEvent};
 
 /// Why the gateway cannot start: one sentence with the remedy.

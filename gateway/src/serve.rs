@@ -10,6 +10,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 
 use crate::answer;
 use crate::config::{Limits, Timeouts};
@@ -23,6 +24,9 @@ const HEAD_BUFFER: usize = 4096;
 
 /// How long a client whose request was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long an idle connection stays open when the gateway drains, or a quarter of the drain timeout if that is shorter.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// What a refused client may still send meanwhile, in bytes.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -124,12 +128,12 @@ impl Server {
         let limits = &limits;
         let mut buf = BytesMut::with_capacity(HEAD_BUFFER);
         let idle = if first { timeouts.head } else { timeouts.keep_alive };
-        let mut draining = self.proxy.draining.clone();
+        let last_call = last_call(self.proxy.draining.clone(), timeouts.drain);
         let begun = tokio::select! {
             biased;
             read = timeout(idle, stream.read_buf(&mut buf)) => read,
             // A connection that was accepted gets its first request answered.
-            _ = draining.wait_for(|draining| *draining), if !first => return Read::Over,
+            () = last_call, if !first => return Read::Over,
         };
         if !matches!(begun, Ok(Ok(1..))) {
             return Read::Over;
@@ -190,4 +194,11 @@ async fn rest_of_head(
             examined => return Some(examined),
         }
     }
+}
+/// Ends when an idle connection may be closed because the gateway drains: not at once, for the client may be sending a
+/// request just now and would have it reset. Its answer says that it is the last one.
+async fn last_call(mut draining: watch::Receiver<bool>, drain: Duration) {
+    // An error means that nobody is left who could drain.
+    drop(draining.wait_for(|draining| *draining).await);
+    tokio::time::sleep(LAST_CALL.min(drain / 4)).await;
 }

@@ -1,6 +1,8 @@
 //! Starting and ending: listeners, workers, the operator's port, signals.
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use pingora::apps::ServerApp;
 use table::Update;
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle as JoinHandleOfTask;
 
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
@@ -16,6 +19,7 @@ use crate::admission::Admission;
 use crate::asking::Asking;
 use crate::config::Config;
 use crate::copies::Copies;
+use crate::handover::{self, Predecessor, Sockets};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -42,6 +46,7 @@ pub struct Running {
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub healthz: SocketAddr,
     end: watch::Sender<End>,
+    passed_on: watch::Receiver<bool>,
     main: JoinHandle<()>,
 }
 
@@ -52,8 +57,19 @@ enum End {
     Not,
     /// Not ready, but still accepting, then draining.
     Graceful,
+    /// Another process has taken the listeners over: draining at once.
+    HandedOver,
     /// At once.
     Now,
+}
+
+/// How the end begins that is not at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nobody is known to serve in its place.
+    Terminated,
+    /// Another process on this host serves in its place.
+    HandedOver,
 }
 
 impl Running {
@@ -80,10 +96,20 @@ impl Running {
 /// # Errors
 /// When a listener cannot be opened.
 pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Result<Running, Error> {
-    let threads = config.threads.max(1);
-    let (http, http_address) = listen(&config, config.http_port, threads, "--http-port")?;
-    let (https, https_address) = listen(&config, config.https_port, threads, "--https-port")?;
-    let (mut healthz, healthz_address) = listen(&config, config.healthz_port, 1, "--healthz-port")?;
+    let (predecessor, sockets) = match config.upgrade_socket.as_deref().map(Predecessor::ask).transpose()?.flatten() {
+        Some((predecessor, sockets)) => (Some(predecessor), sockets),
+        None => (None, open_all(&config)?),
+    };
+    let threads = sockets.http.len();
+    let http_address = address(&sockets.http, config.http_port, "--http-port")?;
+    let https_address = address(&sockets.https, config.https_port, "--https-port")?;
+    let healthz_address = address(&sockets.healthz, config.healthz_port, "--healthz-port")?;
+    let shared = |error| Error(format!("the listeners cannot be shared: {error}"));
+    let succession = match config.upgrade_socket.take() {
+        Some(path) => Some((path, sockets.share().map_err(shared)?)),
+        None => None,
+    };
+    let Sockets { http, https, mut healthz } = sockets;
 
     let metrics = Metrics::new().map_err(|error| Error(format!("metrics cannot be registered: {error}")))?;
     let metrics = metrics.per_path(config.metrics_per_path);
@@ -97,11 +123,17 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let tls = tls::server_config(live.clone())?;
     let ports = (http_address.port(), https_address.port());
 
-    let mut workers = Vec::with_capacity(threads);
+    let (mut workers, mut starts) = (Vec::with_capacity(threads), Vec::with_capacity(threads));
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
         let worker =
             Worker { proxy: proxy.clone(), tls: tls.clone(), admission: admission.clone(), http, https, ports };
+        let (start, started) = std::sync::mpsc::sync_channel(1);
+        starts.push(start);
         workers.push(spawn(&format!("worker-{index}"), move || {
+            // The process before serves until there is a table; without a start there is nothing to end.
+            if started.recv().is_err() {
+                return;
+            }
             if let Err(error) = worker.run() {
                 tracing::error!(%error, "a worker has ended");
             }
@@ -109,20 +141,22 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     }
     drop(proxy);
     let (end, ending) = watch::channel(End::Not);
+    let (pass_on, passed_on) = watch::channel(false);
     let admin = Admin { metrics, live: live.clone(), readiness: readiness.clone() };
-    let operator = Operator { live, admin: Arc::new(admin), listener: healthz.pop(), updates };
+    let relay = Relay { predecessor, starts, succession, end: end.clone(), pass_on };
+    let operator = Operator { live, admin: Arc::new(admin), listener: healthz.pop(), updates, relay };
     let grace = config.timeouts.shutdown_grace;
     let main = spawn("gateway", move || main(operator, ending, &readiness, grace, &drain, workers, access_log))?;
     tracing::info!(http = %http_address, https = %https_address, healthz = %healthz_address, threads, "listening");
-    Ok(Running { http: http_address, https: https_address, healthz: healthz_address, end, main })
+    Ok(Running { http: http_address, https: https_address, healthz: healthz_address, end, passed_on, main })
 }
 
-/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks. `terminating` is called
-/// when the end begins gracefully.
+/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks. `ending` is told
+/// when the end begins that is not at once.
 ///
 /// # Errors
 /// When a listener cannot be opened.
-pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, terminating: impl Fn()) -> Result<(), Error> {
+pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, ending: impl Fn(Ending)) -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Error(format!("signals cannot be received: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -132,13 +166,18 @@ pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, terminating: 
     };
     let running = start(config, updates)?;
     runtime.block_on(async {
+        let mut handed_over = false;
         loop {
             tokio::select! {
                 _ = term.recv() => {
                     running.terminate();
-                    terminating();
+                    ending(Ending::Terminated);
                 }
                 _ = int.recv() => return running.abort(),
+                () = running.handed_over(), if !handed_over => {
+                    handed_over = true;
+                    ending(Ending::HandedOver);
+                }
                 () = running.ended() => return,
             }
         }
@@ -148,6 +187,13 @@ pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, terminating: 
 }
 
 impl Running {
+    /// Resolves when another process has taken over.
+    async fn handed_over(&self) {
+        if self.passed_on.clone().wait_for(|passed| *passed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Resolves when everything has ended.
     async fn ended(&self) {
         self.end.closed().await;
@@ -160,6 +206,49 @@ struct Operator {
     admin: Arc<Admin>,
     listener: Option<TcpListener>,
     updates: mpsc::Receiver<Update<Route>>,
+    relay: Relay,
+}
+
+/// What passes from process to process, and when.
+struct Relay {
+    predecessor: Option<Predecessor>,
+    /// The workers' starts.
+    starts: Vec<SyncSender<()>>,
+    /// Where the next process asks, and what it gets.
+    succession: Option<(PathBuf, Sockets)>,
+    end: watch::Sender<End>,
+    pass_on: watch::Sender<bool>,
+}
+
+impl Relay {
+    /// Starts the workers, once the process before need not serve any more.
+    async fn begin(&mut self, readiness: &Readiness) {
+        if self.predecessor.is_some() {
+            tracing::info!("another process serves until the first full table is live");
+            readiness.until_synced().await;
+        }
+        // A worker whose thread has ended said why.
+        self.starts.drain(..).for_each(|start| start.send(()).unwrap_or_default());
+        if let Some(predecessor) = self.predecessor.take() {
+            drop(tokio::task::spawn_blocking(|| predecessor.relieve()).await);
+            tracing::info!("this process serves in place of the one before");
+        }
+    }
+
+    /// Waits for the next process.
+    async fn pass_on(self) {
+        let Some((path, sockets)) = self.succession else { return };
+        match handover::offer(&path, &sockets).await {
+            Ok(()) => {
+                self.pass_on.send_replace(true);
+                self.end.send_if_modified(|end| std::mem::replace(end, (*end).max(End::HandedOver)) != *end);
+            }
+            Err(error) => tracing::error!(
+                "no other process can take over: {} cannot be listened at ({error}); name another file with --upgrade-socket",
+                path.display()
+            ),
+        }
+    }
 }
 
 fn main(
@@ -176,18 +265,28 @@ fn main(
         Err(error) => return tracing::error!(%error, "the gateway cannot start"),
     };
     runtime.block_on(async {
-        let Operator { live, admin, listener, updates } = operator;
+        let Operator { live, admin, listener, updates, mut relay } = operator;
         tokio::spawn(upstream::watch(live.clusters.clone()));
         tokio::spawn(async move { live.follow(updates).await });
-        if let Some(listener) = listener {
-            tokio::spawn(serve_admin(admin, listener));
+        tokio::select! {
+            () = relay.begin(readiness) => {}
+            // An error means that nobody is left who could end it in another way.
+            _ = ending.wait_for(|end| *end > End::Not) => {}
         }
-        // An error means that nobody is left who could end it in another way.
+        let serving = listener.map(|listener| tokio::spawn(serve_admin(admin, listener)));
+        let passing = tokio::spawn(relay.pass_on());
         drop(ending.wait_for(|end| *end > End::Not).await);
         readiness.set_terminating();
-        tracing::info!(seconds = grace.as_secs(), "terminating: not ready, still accepting");
-        let now = ending.wait_for(|end| *end == End::Now);
-        drop(tokio::time::timeout(grace, now).await);
+        if *ending.borrow() == End::HandedOver {
+            tracing::info!("another process serves now");
+            // It answers the operator, too.
+            serving.iter().for_each(JoinHandleOfTask::abort);
+        } else {
+            tracing::info!(seconds = grace.as_secs(), "terminating: not ready, still accepting");
+            let now = ending.wait_for(|end| *end >= End::HandedOver);
+            drop(tokio::time::timeout(grace, now).await);
+        }
+        passing.abort();
         drain.send_replace(true);
         if *ending.borrow() == End::Now {
             return;
@@ -264,8 +363,31 @@ fn proxy(
     })
 }
 
+/// Opens what no other process has opened.
+fn open_all(config: &Config) -> Result<Sockets, Error> {
+    let threads = config.threads.max(1);
+    Ok(Sockets {
+        http: listen(config, config.http_port, threads, "--http-port")?,
+        https: listen(config, config.https_port, threads, "--https-port")?,
+        healthz: listen(config, config.healthz_port, 1, "--healthz-port")?,
+    })
+}
+
+/// Where listeners listen, which has to be where the operator wants them.
+fn address(listeners: &[TcpListener], port: u16, flag: &str) -> Result<SocketAddr, Error> {
+    let address = listeners.first().map(TcpListener::local_addr).transpose().ok().flatten();
+    let address = address.ok_or_else(|| Error(format!("the listener of {flag} has no address")))?;
+    if port != 0 && address.port() != port {
+        let now = address.port();
+        return Err(Error(format!(
+            "{flag} is {port}, but the listener that is taken over has port {now}; an upgrade cannot change ports"
+        )));
+    }
+    Ok(address)
+}
+
 /// One socket per worker on the same port, among which the kernel spreads connections (SO_REUSEPORT).
-fn listen(config: &Config, port: u16, count: usize, flag: &str) -> Result<(Vec<TcpListener>, SocketAddr), Error> {
+fn listen(config: &Config, port: u16, count: usize, flag: &str) -> Result<Vec<TcpListener>, Error> {
     let mut address = SocketAddr::new(config.bind_address, port);
     let failed = |address: SocketAddr, error: std::io::Error| {
         Error(format!("cannot listen on {address}: {error}; choose another port with {flag}"))
@@ -276,7 +398,7 @@ fn listen(config: &Config, port: u16, count: usize, flag: &str) -> Result<(Vec<T
         address = listener.local_addr().map_err(|error| failed(address, error))?;
         listeners.push(listener);
     }
-    Ok((listeners, address))
+    Ok(listeners)
 }
 
 fn open(address: SocketAddr, share: bool) -> std::io::Result<TcpListener> {

@@ -1,12 +1,13 @@
 //! `ingora run`: serves until a signal ends it.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use controller::Setup;
-use gateway::{Config, Limits, Timeouts};
+use gateway::{Config, Ending, Limits, Timeouts};
 
 use crate::accepted::Accepted;
 use crate::duties::{self, DutyArgs};
@@ -71,6 +72,11 @@ struct ListenerArgs {
     /// Address of all three ports; without it every address, IPv6 too where the machine has it
     #[arg(long, env = "INGORA_BIND_ADDRESS", value_name = "ADDRESS")]
     bind_address: Option<IpAddr>,
+
+    /// Unix socket through which the next process on this host takes the listeners over: start it with the same flags,
+    /// and this one drains once that one serves
+    #[arg(long, env = "INGORA_UPGRADE_SOCKET", value_name = "FILE")]
+    upgrade_socket: Option<PathBuf>,
 
     /// Worker threads; without it as many as there are processors
     #[arg(long, env = "INGORA_THREADS", value_name = "NUMBER", value_parser = count::<usize>)]
@@ -217,13 +223,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         metrics_per_path: args.metrics.metrics_per_path,
         zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
         events: Some(endpoint_events),
+        upgrade_socket: args.listeners.upgrade_socket.clone(),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
     let setup = Setup { source, options, duties: args.duties.duties(incidents), state: args.state.state() };
     let control = controller::start(setup, updates)?;
     // What is written to the API server is finished while requests in flight are.
-    gateway::run(config, received, || control.terminate())?;
+    gateway::run(config, received, |ending| match ending {
+        Ending::Terminated => control.terminate(),
+        Ending::HandedOver => control.hand_over(),
+    })?;
     control.finish(FAREWELL);
     Ok(())
 }

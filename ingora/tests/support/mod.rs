@@ -16,6 +16,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A folder of manifests. Files are replaced atomically, as editors and kubelets do.
@@ -80,13 +81,18 @@ impl Folder {
 
 /// `ingora run` as a process; ends with the value.
 pub(crate) struct Gateway {
-    child: Child,
+    child: Mutex<Child>,
+    log: Arc<Mutex<Vec<String>>>,
     http: SocketAddr,
     healthz: SocketAddr,
 }
 
 impl Gateway {
     pub(crate) fn start(manifests: &Path) -> Self {
+        Self::start_with(manifests, &[])
+    }
+
+    pub(crate) fn start_with(manifests: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ingora"))
             .args([
                 "run",
@@ -101,17 +107,21 @@ impl Gateway {
             ])
             .args(["--threads", "2", "--access-log", "false", "--log-format", "json", "--manifests"])
             .arg(manifests)
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let written = lines.clone();
         let (found, addresses) = std::sync::mpsc::channel();
         // Reads on to the end: the program must never wait for somebody to read its log.
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 let fields = line.get("fields").unwrap_or(&line);
+                written.lock().unwrap().push(fields["message"].as_str().unwrap_or_default().to_owned());
                 if fields["message"] == "listening" {
                     let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
                     found.send((address("http"), address("healthz"))).unwrap();
@@ -119,11 +129,45 @@ impl Gateway {
             }
         });
         let (http, healthz) = addresses.recv_timeout(Duration::from_secs(30)).expect("the program does not listen");
-        Self { child, http, healthz }
+        Self { child: Mutex::new(child), log: lines, http, healthz }
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    pub(crate) fn healthz(&self) -> SocketAddr {
+        self.healthz
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits until a line of the log begins so.
+    pub(crate) async fn logged(&self, beginning: &str) {
+        let logged = async {
+            while !self.log.lock().unwrap().iter().any(|line| line.starts_with(beginning)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), logged).await;
+        waited.unwrap_or_else(|_| panic!("never logged: {beginning}; {:#?}", self.log.lock().unwrap()));
+    }
+
+    /// Waits until it has ended; was it a success?
+    pub(crate) async fn wait(&self, limit: Duration) -> bool {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.lock().unwrap().try_wait().unwrap() {
+                    return status.success();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.expect("it does not end")
     }
 
     /// Waits until it is ready, for at most ten seconds.
@@ -150,7 +194,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let mut child = self.child.lock().unwrap();
+        // One that has ended already needs no signal.
+        child.kill().ok();
+        child.wait().unwrap();
     }
 }

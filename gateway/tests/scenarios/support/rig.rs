@@ -30,6 +30,7 @@ pub(crate) fn config() -> Config {
         access_log: false,
         zone: None,
         events: None,
+        upgrade_socket: None,
         metrics_per_path: true,
     }
 }
