@@ -1,9 +1,11 @@
 //! Finding the rule of a request, and telling why it won.
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::host::HostPattern;
 use crate::path::RequestPath;
+use crate::path_regex::PathRegex;
 use crate::rank::Rank;
 use crate::rules::Rule;
 use crate::table::{Policy, Table};
@@ -68,10 +70,19 @@ impl<P: Policy> Table<P> {
         let chosen = hosts.next();
         let mut rules: Vec<Candidate<'_, P>> = chosen
             .iter()
-            .flat_map(|(_, rules)| rules.iter())
-            .map(|rule| Candidate { rule, rank: Rank::of(&rule.path), matches: rule.path.matches(path) })
+            .flat_map(|(_, rules)| rules.expressions())
+            .map(|(regex, rule)| Candidate {
+                rule,
+                rank: Rank::of(&rule.path),
+                regex,
+                matches: regex.map_or_else(|| rule.path.matches(path), |regex| regex.matches(path)),
+            })
             .collect();
-        rules.sort_by(|a, b| b.matches.cmp(&a.matches).then(b.rank.cmp(&a.rank)).then(a.rule.path.cmp(&b.rule.path)));
+        // Regular expressions stand in their order already, and all rules of a host are of one kind.
+        rules.sort_by(|a, b| {
+            let by_rank = || b.rank.cmp(&a.rank).then(a.rule.path.cmp(&b.rule.path));
+            b.matches.cmp(&a.matches).then_with(|| if a.regex.is_some() { Ordering::Equal } else { by_rank() })
+        });
         Trace {
             found: self.find(host, path),
             host: chosen.map(|(pattern, _)| pattern),
@@ -111,8 +122,10 @@ pub struct Trace<'t, P> {
 pub struct Candidate<'t, P> {
     /// The rule.
     pub rule: &'t Arc<Rule<P>>,
-    /// Its rank; the greatest one that matches wins.
+    /// Its rank; the greatest one that matches wins, unless the paths of the host are regular expressions.
     pub rank: Rank,
+    /// Its expression, when the paths of the host are regular expressions: the first that matches wins.
+    pub regex: Option<&'t PathRegex>,
     /// Does its path match?
     pub matches: bool,
 }

@@ -3,6 +3,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::path::{PathMatch, element_order, is_element_prefix};
+use crate::path_regex::PathRegex;
 
 /// One path predicate and what it means.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub struct Rule<P> {
     pub policy: P,
 }
 
-/// All rules of one host. Immutable; built once by [`Rules::new`].
+/// All rules of one host. Immutable; built once by [`Rules::new`] or [`Rules::regexes`].
 #[derive(Debug)]
 pub struct Rules<P> {
     /// Sorted by text.
@@ -21,6 +22,8 @@ pub struct Rules<P> {
     /// Sorted by [`element_order`], so that the longest prefix of a path is its predecessor or one of the
     /// predecessor's ancestors.
     prefix: Index<P>,
+    /// In regex mode the rules in their order, while the indexes are empty.
+    regexes: Box<[(PathRegex, Arc<Rule<P>>)]>,
 }
 
 /// Sorted texts and their rules. The texts lie side by side: in a large table nearly every memory access of a search
@@ -108,20 +111,43 @@ impl<P> Rules<P> {
                 PathMatch::Prefix(text) => prefix.push((text, rule)),
             }
         }
-        Self { exact: Index::new(exact, str::cmp), prefix: Index::new(prefix, element_order) }
+        Self { exact: Index::new(exact, str::cmp), prefix: Index::new(prefix, element_order), regexes: Box::default() }
+    }
+
+    /// The rules of a host in ingress-nginx's regex mode: of those whose expression matches, the first in the list serves,
+    /// whatever their paths say.
+    #[must_use]
+    pub fn regexes(rules: impl IntoIterator<Item = (PathRegex, Arc<Rule<P>>)>) -> Self {
+        Self { regexes: rules.into_iter().collect(), ..Self::new([]) }
+    }
+
+    /// Are the paths regular expressions?
+    #[must_use]
+    pub fn is_regex(&self) -> bool {
+        !self.regexes.is_empty()
     }
 
     /// The rule with the greatest [`crate::Rank`] that matches a canonical path.
     ///
-    /// Two binary searches; allocates nothing.
+    /// Two binary searches; allocates nothing. In regex mode the first rule whose expression matches.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Arc<Rule<P>>> {
-        self.exact.exact(path).or_else(|| self.prefix.longest_prefix(path))
+        let found = self.exact.exact(path).or_else(|| self.prefix.longest_prefix(path));
+        if found.is_some() || self.regexes.is_empty() {
+            return found;
+        }
+        self.regexes.iter().find(|(regex, _)| regex.matches(path)).map(|(_, rule)| rule)
     }
 
-    /// Every rule, exact paths first.
+    /// Every rule: exact paths, prefixes, and regular expressions in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Rule<P>>> {
-        self.exact.entries.iter().chain(&self.prefix.entries).map(|entry| &entry.rule)
+        self.expressions().map(|(_, rule)| rule)
+    }
+
+    /// Every rule with its expression, in regex mode.
+    pub fn expressions(&self) -> impl Iterator<Item = (Option<&PathRegex>, &Arc<Rule<P>>)> {
+        let plain = self.exact.entries.iter().chain(&self.prefix.entries).map(|entry| (None, &entry.rule));
+        plain.chain(self.regexes.iter().map(|(regex, rule)| (Some(regex), rule)))
     }
 }
 
@@ -170,6 +196,20 @@ mod tests {
     #[test]
     fn of_equal_predicates_the_first_stays() {
         assert_eq!(find(&rules(&[("/a", "old"), ("/a/", "new")]), "/a"), Some("old"));
+    }
+
+    #[test]
+    fn in_regex_mode_the_first_that_matches_serves() {
+        let list = [("/foo/(.*)", "long"), ("/foo", "short"), ("/", "root")];
+        let rules = Rules::regexes(list.iter().map(|(text, policy)| {
+            let rule = Rule { path: PathMatch::exact(text).unwrap(), policy: *policy };
+            (PathRegex::new(text).unwrap(), Arc::new(rule))
+        }));
+        for (path, want) in [("/FOO/x", "long"), ("/foobar", "short"), ("/x", "root")] {
+            assert_eq!(find(&rules, path), Some(want));
+        }
+        assert!(rules.is_regex());
+        assert_eq!(rules.iter().map(|rule| rule.policy).collect::<Vec<_>>(), ["long", "short", "root"]);
     }
 
     #[test]

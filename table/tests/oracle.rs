@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
-use table::{Found, HostPattern, PathMatch, Policy, Rank, RequestHost, RequestPath, Rule, Rules, Table};
+use table::{Found, HostPattern, PathMatch, PathRegex, Policy, Rank, RequestHost, RequestPath, Rule, Rules, Table};
 
 /// The same cases on every run.
 fn config() -> ProptestConfig {
@@ -189,6 +189,47 @@ proptest! {
         let never = table(&without, true);
         prop_assert_eq!(policy(&changed.find(&host, &path)), policy(&never.find(&host, &path)));
         prop_assert_eq!(changed.hosts.len(), never.hosts.len());
+    }
+}
+
+/// Paths of rules in regex mode.
+fn expression() -> impl Strategy<Value = String> {
+    const PARTS: &[&str] = &[
+        "/", "/", "a", "b", "A", "(/|$)", "(.*)", ".", "?", "+", "[^/]+", r"\d", r"\.", "|", "(a|b)", "é", "{2}",
+        "{a}", "$", "-",
+    ];
+    vec(select(PARTS), 0..6).prop_map(|parts| format!("/{}", parts.concat()))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn in_regex_mode_the_first_expression_that_matches_serves(written in vec(expression(), 0..12), path in path()) {
+        let usable: Vec<PathRegex> = written.iter().filter_map(|text| PathRegex::new(text).ok()).collect();
+        let rule = |(policy, regex): (usize, &PathRegex)| {
+            (regex.clone(), Arc::new(Rule { path: PathMatch::exact("/never").unwrap(), policy }))
+        };
+        let mut table = Table::default();
+        let rules = Rules::regexes(usable.iter().enumerate().map(rule));
+        table.hosts.set(&HostPattern::Any, Some(Arc::new(rules)));
+        // No literal begin, no shortcuts: the words of nginx's documentation.
+        let naive = usable.iter().position(|regex| {
+            let text = format!("^{}", regex.as_str().replace("{a}", r"\{a}"));
+            let plain = regex::bytes::RegexBuilder::new(&text).case_insensitive(true).unicode(false).build();
+            plain.unwrap().is_match(path.as_bytes())
+        });
+        prop_assert_eq!(table.find("", &path).rule().map(|rule| rule.policy), naive);
+        let trace = table.trace("", &path);
+        let winner = trace.rules.first().filter(|candidate| candidate.matches).map(|best| best.rule.policy);
+        prop_assert_eq!(winner, naive);
+    }
+
+    #[test]
+    fn the_wider_expression_matches_wherever_the_expression_does(text in expression(), path in path()) {
+        if let Ok(regex) = PathRegex::new(&text) {
+            prop_assert!(!regex.matches(&path) || PathRegex::wider(&text).matches(&path));
+        }
     }
 }
 
