@@ -45,6 +45,7 @@ pub use pattern::Pattern;
 pub use rate_limit::Counted;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
 pub use retry::{Conditions, Retry};
+pub use rewrite::PathMode;
 pub use route::{Backend, Labels, Protocol, Route, Upstream};
 pub use table::Resolved;
 pub use template::{Template, Variable};
@@ -68,6 +69,12 @@ pub trait Feature: Sized {
 
     /// Reads its configuration; `None` when the rule does not have the feature.
     fn read(reader: &mut Reader<'_>, facts: &RuleFacts) -> Option<Self>;
+
+    /// Learns the path of the rule as it is written; `None` when there the rule does not have the feature.
+    fn bind(self, path: &str) -> Option<Self> {
+        let _ = path;
+        Some(self)
+    }
 
     /// Acts on a request before an endpoint is chosen.
     fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
@@ -109,6 +116,12 @@ macro_rules! features {
         )),*];
 
         impl Configured {
+            /// Learns the path of the rule as it is written; `None` when there the rule does not have the feature.
+            #[must_use]
+            pub fn bind(self, path: &str) -> Option<Self> {
+                match self { $(Self::$variant(feature) => Feature::bind(feature, path).map(Self::$variant)),* }
+            }
+
             /// Acts on a request.
             pub fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
                 match self { $(Self::$variant(feature) => feature.on_request(request, edits)),* }
@@ -135,9 +148,13 @@ macro_rules! features {
 
 features! {
     Block = block,
+    Redirect = redirect,
     TlsRedirect = tls_redirect,
+    AppRoot = app_root,
     Cors = cors,
     Snippet = snippet,
+    Rewrite = rewrite,
+    LocationRewrite = location_rewrite,
     CookieRewrite = cookie_rewrite,
     CustomHeaders = custom_headers,
     RateLimit = rate_limit,
@@ -160,6 +177,8 @@ pub struct Settings {
     pub fallback: Option<Arc<Fallback>>,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
+    /// What the paths of the host are.
+    pub paths: PathMode,
     /// What is wrong with the annotations.
     pub problems: Vec<Problem>,
 }
@@ -194,8 +213,10 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     // Features may imply annotations of the upstream.
     let fallback = fallback::read(&mut reader);
     let plan = read_plan(&mut reader, &input.facts);
+    // Twice read, so that a problem is told twice; whoever reports tells it once.
+    let paths = PathMode::read(&mut reader);
     let upstream = upstream::read(&mut reader, input.protocol);
-    Settings { upstream, balance: Balance::default(), fallback, plan, problems: reader.finish() }
+    Settings { upstream, balance: Balance::default(), fallback, plan, paths, problems: reader.finish() }
 }
 
 /// Runs a plan until a feature answers or asks. `seen` learns each step: serving drops it, explaining prints it.

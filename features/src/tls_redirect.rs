@@ -26,27 +26,108 @@ const FORCE: Key<bool> = Key {
     on_error: OnError::Default,
 };
 
-/// Present when the rule redirects.
+const REDIRECT_CONFIG: Key<bool> = Key {
+    row: Row { sentence: "Redirects HTTP to HTTPS on hosts with a certificate entry.", ..REDIRECT.row },
+    ..REDIRECT
+};
+
+const FORCE_CONFIG: Key<bool> = Key {
+    row: Row { sentence: "Redirects HTTP to HTTPS on all hosts.", ..FORCE.row },
+    ..FORCE
+};
+
+const KEEP_SLASH: Key<bool> = Key {
+    row: Row {
+        name: "preserve-trailing-slash",
+        sentence: "Keeps the final slash of the target in the redirect to HTTPS.",
+        default: "false",
+        example: "true",
+        support: Support::Honoured,
+    },
+    parse: boolean,
+    on_error: OnError::Default,
+};
+
+const USE_PORT: Key<bool> = Key {
+    row: Row {
+        name: "use-port-in-redirects",
+        sentence: "Puts the port of the listener into redirects.",
+        default: "false",
+        example: "true",
+        support: Support::Inert(
+            "ingress-nginx puts in the port of its container, which clients seldom can reach; redirects have no port.",
+        ),
+    },
+    parse: boolean,
+    on_error: OnError::Default,
+};
+
+const CODE: Key<u16> = Key {
+    row: Row {
+        name: "http-redirect-code",
+        sentence: "Status of redirects to HTTPS and between a host and its www name: 301, 302, 307 or 308.",
+        default: "308",
+        example: "301",
+        support: Support::Honoured,
+    },
+    parse: |text| match text.parse() {
+        Ok(code @ (301 | 302 | 307 | 308)) => Ok(code),
+        _ => Err("is none of 301, 302, 307 and 308".to_owned()),
+    },
+    on_error: OnError::Default,
+};
+
+const EXEMPT: Key<Vec<String>> = Key {
+    row: Row {
+        name: "no-tls-redirect-locations",
+        sentence: "Paths of Ingresses, not of requests, that are not redirected to HTTPS: those that begin with one of \
+                   these texts, separated by commas.",
+        default: "/.well-known/acme-challenge",
+        example: "/.well-known/acme-challenge,/health",
+        support: Support::Honoured,
+    },
+    parse: |text| Ok(text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()),
+    on_error: OnError::Default,
+};
+
+/// How a rule redirects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsRedirect;
+pub struct TlsRedirect {
+    status: u16,
+    keep_slash: bool,
+    exempt: Vec<String>,
+}
 
 impl Feature for TlsRedirect {
-    const KEYS: Keys = &[&REDIRECT, &FORCE];
+    const KEYS: Keys = &[&REDIRECT, &FORCE, &KEEP_SLASH, &USE_PORT];
+    const CONFIG: Keys = &[&REDIRECT_CONFIG, &FORCE_CONFIG, &KEEP_SLASH, &USE_PORT, &CODE, &EXEMPT];
 
     fn read(reader: &mut Reader<'_>, facts: &RuleFacts) -> Option<Self> {
-        let redirect = reader.take(&REDIRECT).unwrap_or(true) && facts.host_has_tls;
-        let force = reader.take(&FORCE).unwrap_or(false);
-        (redirect || force).then_some(Self)
+        let redirect = reader.take_or(&REDIRECT, &REDIRECT_CONFIG).unwrap_or(true) && facts.host_has_tls;
+        let force = reader.take_or(&FORCE, &FORCE_CONFIG).unwrap_or(false);
+        let keep_slash = reader.take_or(&KEEP_SLASH, &KEEP_SLASH).unwrap_or(false);
+        reader.take(&USE_PORT);
+        let config = reader.config();
+        (redirect || force).then(|| Self {
+            status: config.get(&CODE).unwrap_or(308),
+            keep_slash,
+            exempt: config.get(&EXEMPT).unwrap_or_else(|| vec![EXEMPT.row.default.to_owned()]),
+        })
     }
 
-    /// 308 keeps the method, as ingress-nginx's `http-redirect-code` does by default.
+    fn bind(self, path: &str) -> Option<Self> {
+        let exempt = self.exempt.iter().any(|text| path.starts_with(text));
+        (!exempt).then_some(self)
+    }
+
     fn on_request(&self, request: &Request<'_>, _: &mut Edits) -> Verdict {
         if request.tls {
             return Verdict::Continue;
         }
         // ingress-nginx cuts one final slash of the whole target, even of the root.
-        let target = request.target.strip_suffix('/').unwrap_or(request.target);
-        Verdict::redirect(308, &format!("https://{}{target}", request.host))
+        let cut = request.target.strip_suffix('/').filter(|_| !self.keep_slash);
+        let target = cut.unwrap_or(request.target);
+        Verdict::redirect(self.status, &format!("https://{}{target}", request.host))
     }
 }
 
@@ -65,7 +146,7 @@ mod tests {
     fn location(target: &str, tls: bool) -> Verdict {
         let (headers, labels) = (http::HeaderMap::new(), Labels::default());
         let request = Request { tls, target, ..crate::request::tests::plain(&headers, &labels) };
-        TlsRedirect.on_request(&request, &mut Edits::default())
+        read(&[("force-ssl-redirect", "true")], false).unwrap().on_request(&request, &mut Edits::default())
     }
 
     #[test]
@@ -86,6 +167,25 @@ mod tests {
         for (target, want) in [("/", "https://foo.com"), ("/a?b=c", "https://foo.com/a?b=c"), ("/x/?q=/", "https://foo.com/x/?q=")] {
             assert_eq!(location(target, false), Verdict::redirect(308, want));
         }
+    }
+
+    #[test]
+    fn the_config_map_decides_status_slash_and_exemptions() {
+        let config = Config::new(
+            [
+                ("force-ssl-redirect", "true"),
+                ("http-redirect-code", "301"),
+                ("preserve-trailing-slash", "true"),
+                ("no-tls-redirect-locations", "/open, /health"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let feature = TlsRedirect::read(&mut Reader::new([], &config, &NoObjects), &RuleFacts::default()).unwrap();
+        let (headers, labels) = (http::HeaderMap::new(), Labels::default());
+        let request = Request { target: "/x/", ..crate::request::tests::plain(&headers, &labels) };
+        let verdict = feature.on_request(&request, &mut Edits::default());
+        assert_eq!(verdict, Verdict::redirect(301, "https://foo.com/x/"));
+        assert!(feature.clone().bind("/openly").is_none() && feature.bind("/").is_some());
     }
 
     #[test]
