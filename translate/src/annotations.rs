@@ -39,6 +39,11 @@ impl<'a> Annotations<'a> {
         Self { prefix, config, objects, translate_snippets, values, read: Vec::new() }
     }
 
+    /// May paths of the Ingress be regular expressions?
+    pub(crate) fn may_be_regex(&self) -> bool {
+        self.values.iter().any(|(name, _)| ["use-regex", "rewrite-target"].contains(name))
+    }
+
     /// What they say about a rule.
     pub(crate) fn settings(&mut self, facts: RuleFacts, protocol: Protocol) -> &Settings {
         let kind = (facts, protocol);

@@ -8,6 +8,7 @@ use table::{HostPattern, PathMatch, Rules};
 use crate::ingress::{Candidate, Place};
 use crate::notes::Notes;
 use crate::object::Kind;
+use crate::regex_host;
 use crate::report::Note;
 use crate::seniority::Seniority;
 use crate::snapshot::Key;
@@ -30,6 +31,9 @@ pub(crate) struct Merged {
 
 /// Merges what Ingresses want for a host, given in the order of their seniority.
 pub(crate) fn merge<'a>(host: &HostPattern, contributions: &[(&'a Key, &'a [Candidate])]) -> Merged {
+    if contributions.iter().any(|(_, list)| list.iter().any(|candidate| candidate.forces_regex)) {
+        return regex_host::merge(host, contributions);
+    }
     let mut winners: BTreeMap<&PathMatch, (&Key, &Candidate)> = BTreeMap::new();
     let mut shadowed: BTreeMap<Key, Vec<Note>> = BTreeMap::new();
     let all = || contributions.iter().flat_map(|(key, list)| list.iter().map(move |candidate| (*key, candidate)));
@@ -52,7 +56,8 @@ pub(crate) fn merge<'a>(host: &HostPattern, contributions: &[(&'a Key, &'a [Cand
     Merged { rules, shadowed }
 }
 
-fn lost(host: &HostPattern, key: &Key, candidate: &Candidate, winner: &Key, first: &Candidate) -> Vec<Note> {
+/// Tells the owner of a candidate who has its place.
+pub(crate) fn lost(host: &HostPattern, key: &Key, candidate: &Candidate, winner: &Key, first: &Candidate) -> Vec<Note> {
     let path = Quoted(candidate.rule.path.as_str());
     let message = if winner == key {
         format!("{} has path {path} of host {host} already, so this one has no effect; remove one of them", first.place)
@@ -71,7 +76,8 @@ fn lost(host: &HostPattern, key: &Key, candidate: &Candidate, winner: &Key, firs
 /// Do two sets of rules hold the very same rules?
 pub(crate) fn same(a: &Rules<Route>, b: &Rules<Route>) -> bool {
     let pointers = |rules: &Rules<Route>| rules.iter().map(Arc::as_ptr).collect::<Vec<_>>();
-    pointers(a) == pointers(b)
+    let texts = |rules: &Rules<Route>| rules.expressions().map(|(regex, _)| regex.cloned()).collect::<Vec<_>>();
+    pointers(a) == pointers(b) && (a.is_regex() == b.is_regex()) && (!a.is_regex() || texts(a) == texts(b))
 }
 
 #[cfg(test)]
@@ -90,7 +96,8 @@ mod tests {
             plan: [].into(),
             resolved: Resolved::default(),
         };
-        Candidate { place, rule: Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy }) }
+        let (text, forces_regex) = (path.into(), false);
+        Candidate { place, text, forces_regex, rule: Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy }) }
     }
 
     fn at(path: u32) -> Place {

@@ -51,13 +51,20 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) place: Place,
+    /// The path as written: a regular expression if those of the host are.
+    pub(crate) text: Arc<str>,
+    /// Its Ingress turns the paths of the host into regular expressions.
+    pub(crate) forces_regex: bool,
     pub(crate) rule: Arc<Rule<Route>>,
 }
 
 impl Candidate {
     /// Is it the very same?
     pub(crate) fn is(&self, other: &Self) -> bool {
-        self.place == other.place && Arc::ptr_eq(&self.rule, &other.rule)
+        self.place == other.place
+            && self.text == other.text
+            && self.forces_regex == other.forces_regex
+            && Arc::ptr_eq(&self.rule, &other.rule)
     }
 }
 
@@ -90,6 +97,8 @@ struct Draft {
     host: HostPattern,
     place: Place,
     path: PathMatch,
+    /// The path as written.
+    text: Arc<str>,
     target: Target,
 }
 
@@ -104,12 +113,12 @@ pub(crate) fn translate(
     let mut part = RulesPart::default();
     let Some(spec) = &ingress.spec else { return part };
     let mut backends = Backends::new(context.snapshot, &key.namespace);
-    let mut drafts = drafts(spec, &mut backends, &mut part, notes);
+    let referred = Referred::new(context.snapshot, &key.namespace, context.config);
+    let mut annotations = Annotations::new(ingress, context.options, context.config, &referred);
+    let mut drafts = drafts(spec, annotations.may_be_regex(), &mut backends, &mut part, notes);
     part.dependencies.append(&mut backends.dependencies);
 
     let tls_by_host = tls_facts(&mut part, context);
-    let referred = Referred::new(context.snapshot, &key.namespace, context.config);
-    let mut annotations = Annotations::new(ingress, context.options, context.config, &referred);
     let facts = |host: &HostPattern| RuleFacts { host_has_tls: tls_by_host.get(host).copied().unwrap_or_default() };
     for draft in &drafts {
         annotations.settings(facts(&draft.host), draft.target.protocol);
@@ -134,8 +143,10 @@ pub(crate) fn translate(
                 Backend::Cluster(cluster.clone())
             }
         };
-        let rule = Rule { policy: route(texts.labels(&draft), backend, settings), path: draft.path };
-        let candidate = Candidate { place: draft.place, rule: kept.reuse(&draft.host, rule) };
+        let forces_regex = settings.paths.forces_regex(&draft.text);
+        let policy = route(texts.labels(&draft), backend, settings, &draft.text);
+        let rule = kept.reuse(&draft.host, Rule { policy, path: draft.path });
+        let candidate = Candidate { place: draft.place, text: draft.text, forces_regex, rule };
         part.hosts.entry(draft.host).or_default().push(candidate);
     }
     drop(annotations);
@@ -149,6 +160,7 @@ pub(crate) fn translate(
 
 fn drafts<'a>(
     spec: &'a IngressSpec,
+    may_be_regex: bool,
     backends: &mut Backends<'a>,
     part: &mut RulesPart,
     notes: &mut Notes,
@@ -167,9 +179,10 @@ fn drafts<'a>(
         part.hosts.entry(host.clone()).or_default();
         for (path, written) in (0_u32..).zip(rules.http.iter().flat_map(|http| &http.paths)) {
             let place = Place::Path { rule, path };
-            if let Some(path) = paths::read(written, || place.to_string(), notes) {
+            if let Some(path) = paths::read(written, may_be_regex, || place.to_string(), notes) {
                 let target = backends.resolve(&written.backend, place, notes);
-                drafts.push(Draft { host: host.clone(), place, path, target });
+                let text = written.path.as_deref().filter(|text| !text.is_empty()).unwrap_or("/").into();
+                drafts.push(Draft { host: host.clone(), place, path, text, target });
             }
         }
     }
@@ -185,6 +198,7 @@ fn drafts<'a>(
             host: host.clone(),
             place,
             path: path.clone(),
+            text: "/".into(),
             target: target.clone(),
         });
         drafts.extend(fallbacks);
@@ -203,14 +217,14 @@ fn tls_facts(part: &mut RulesPart, context: &Context<'_>) -> BTreeMap<HostPatter
     facts
 }
 
-fn route(labels: Labels, backend: Backend, settings: &Settings) -> Route {
+fn route(labels: Labels, backend: Backend, settings: &Settings, path: &str) -> Route {
     Route {
         labels: Arc::new(labels),
         backend,
         upstream: settings.upstream,
         balance: settings.balance,
         fallback: settings.fallback.clone(),
-        plan: settings.plan.clone(),
+        plan: settings.plan.iter().filter_map(|feature| feature.clone().bind(path)).collect(),
         resolved: features::Resolved::default(),
     }
 }
@@ -224,7 +238,7 @@ pub(crate) fn default_route(target: &Target, cluster: ClusterId, config: &Config
     // The controller's ConfigMap may hold protection that cannot be understood.
     let closed = settings.problems.iter().any(|problem| problem.effect >= OnError::Close);
     let backend = if closed { Backend::Refused(CLOSED) } else { Backend::Cluster(cluster) };
-    route(labels, backend, &settings)
+    route(labels, backend, &settings, "/")
 }
 
 /// Texts that the labels of an Ingress share.

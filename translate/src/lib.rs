@@ -21,6 +21,7 @@ mod object;
 mod options;
 mod paths;
 mod referred;
+mod regex_host;
 mod report;
 mod round;
 mod seniority;

@@ -5,8 +5,14 @@ use table::{PathMatch, RequestPath};
 use crate::notes::Notes;
 use crate::text::Quoted;
 
-/// Reads path and path type. `None` when no request could be meant; the notes say why.
-pub(crate) fn read(path: &HTTPIngressPath, place: impl Fn() -> String, notes: &mut Notes) -> Option<PathMatch> {
+/// Reads path and path type. `None` when no request could be meant; the notes say why. What may be a regular expression
+/// need not be canonical.
+pub(crate) fn read(
+    path: &HTTPIngressPath,
+    may_be_regex: bool,
+    place: impl Fn() -> String,
+    notes: &mut Notes,
+) -> Option<PathMatch> {
     let text = path.path.as_deref().unwrap_or_default();
     let result = match &*path.path_type {
         "Exact" => PathMatch::exact(text),
@@ -24,7 +30,9 @@ pub(crate) fn read(path: &HTTPIngressPath, place: impl Fn() -> String, notes: &m
     };
     match result {
         Ok(predicate) => {
-            check_canonical(&predicate, place, notes);
+            if !may_be_regex {
+                check_canonical(&predicate, place, notes);
+            }
             Some(predicate)
         }
         Err(error) => {
@@ -58,7 +66,7 @@ mod tests {
         let path =
             HTTPIngressPath { path: path.map(str::to_owned), path_type: path_type.to_owned(), ..Default::default() };
         let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
-        let predicate = read(&path, || "here".to_owned(), &mut notes);
+        let predicate = read(&path, false, || "here".to_owned(), &mut notes);
         (predicate, notes.list.into_iter().map(|note| (note.reason, note.message)).collect())
     }
 

@@ -51,7 +51,7 @@ fn backend() -> impl Strategy<Value = Value> {
 }
 
 fn path() -> impl Strategy<Value = Value> {
-    let path = text(&["/", "/x", "/x/", "/x/y", "//", "x"]);
+    let path = text(&["/", "/x", "/x/", "/x/y", "/(?=x)", "//", "x"]);
     (path, text(&["Exact", "Prefix", "ImplementationSpecific", "Other"]), backend())
         .prop_map(|(path, kind, backend)| json!({"path": path, "pathType": kind, "backend": backend}))
 }
@@ -67,12 +67,19 @@ fn ingress() -> impl Strategy<Value = Value> {
     let rules = proptest::collection::vec(rule, 0..3);
     let created = select(vec![Value::Null, json!("2020-01-01T00:00:00Z"), json!("2021-01-01T00:00:00Z")]);
     let class = select(vec![Value::Null, Value::Null, Value::Null, json!("a"), json!("b")]);
-    let annotation = text(&["ssl-redirect", "nonsense", "backend-protocol", "auth-url"]);
+    let annotation = select(vec![
+        ("ssl-redirect", "false"),
+        ("nonsense", "false"),
+        ("backend-protocol", "false"),
+        ("auth-url", "false"),
+        ("use-regex", "true"),
+        ("rewrite-target", "/x"),
+    ]);
     let names = (namespace(), name(), created, class, proptest::option::weighted(0.3, annotation));
     let spec = (rules, proptest::option::of(backend()), proptest::collection::vec(tls(), 0..3));
     (names, spec).prop_map(|((namespace, name, created, class, annotation), (rules, backend, tls))| {
         let annotations: serde_json::Map<String, Value> =
-            annotation.iter().map(|name| (format!("nginx.ingress.kubernetes.io/{name}"), json!("false"))).collect();
+            annotation.iter().map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), json!(value))).collect();
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": {"namespace": namespace, "name": name, "creationTimestamp": created, "annotations": annotations},

@@ -58,6 +58,8 @@ mod redirect;
 #[cfg(test)]
 mod retries;
 #[cfg(test)]
+mod rewrite;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod shutdown;

@@ -89,7 +89,9 @@ impl Plane {
                 .table
                 .hosts
                 .iter()
-                .map(|(host, rules)| (host.to_string(), rules.iter().map(|r| row(r)).collect()))
+                .map(|(host, rules)| {
+                    (host.to_string(), rules.expressions().map(|(regex, rule)| row(regex, rule)).collect())
+                })
                 .collect(),
             default_backend: self.table.default_backend.as_deref().map(destination),
             certificates: certificates(&self.table.certificates),
@@ -108,12 +110,13 @@ impl Plane {
     }
 }
 
-fn row(rule: &Rule<Route>) -> (String, String) {
-    let kind = match rule.path {
-        table::PathMatch::Exact(_) => "Exact",
-        table::PathMatch::Prefix(_) => "Prefix",
+fn row(regex: Option<&table::PathRegex>, rule: &Rule<Route>) -> (String, String) {
+    let path = match (regex, &rule.path) {
+        (Some(regex), _) => format!("Regex {}", regex.as_str()),
+        (None, table::PathMatch::Exact(_)) => format!("Exact {}", rule.path.as_str()),
+        (None, table::PathMatch::Prefix(_)) => format!("Prefix {}", rule.path.as_str()),
     };
-    (format!("{kind} {}", rule.path.as_str()), format!("{} -> {}", owner(rule), destination(rule)))
+    (path, format!("{} -> {}", owner(rule), destination(rule)))
 }
 
 /// The Ingress that a rule comes from.

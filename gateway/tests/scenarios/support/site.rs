@@ -126,7 +126,7 @@ impl Spec {
             upstream: settings.upstream,
             balance: settings.balance,
             fallback: settings.fallback,
-            plan: settings.plan,
+            plan: settings.plan.iter().filter_map(|feature| feature.clone().bind(self.path.as_str())).collect(),
             resolved: Resolved::default(),
         };
         Arc::new(Rule { path: self.path.clone(), policy })
