@@ -24,6 +24,7 @@ mod ejection;
 mod endpoint_churn;
 #[cfg(test)]
 mod error_pages;
+#[cfg(test)]
 mod external_auth;
 #[cfg(test)]
 mod forwarded_headers;

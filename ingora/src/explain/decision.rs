@@ -187,6 +187,10 @@ fn pattern(host: &HostPattern) -> String {
 fn why(candidate: &Candidate<'_, Route>, winner: Option<&Candidate<'_, Route>>) -> String {
     match winner {
         _ if !candidate.matches => "does not match the path",
+        Some(winner) if candidate.regex.is_some() && Arc::ptr_eq(winner.rule, candidate.rule) => {
+            "the first regular expression that matches: longer paths come first"
+        }
+        _ if candidate.regex.is_some() => "matches, but after another regular expression",
         Some(winner) if winner.rank == candidate.rank && candidate.rank.exact => "exactly this path",
         Some(winner) if winner.rank == candidate.rank => "the longest prefix that matches",
         Some(winner) if winner.rank.exact && !candidate.rank.exact => "matches, but an exact path beats a prefix",
