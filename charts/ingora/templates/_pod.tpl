@@ -32,3 +32,12 @@ have, which the values name twice.
 {{- end -}}
 {{- if $hooks -}}{{ toYaml $hooks }}{{- end -}}
 {{- end }}
+
+{{/* The folder of the last good state when a volume has to be made for it, else nothing. It outlives a restart of the container. */}}
+{{- define "ingora.stateDir" -}}
+{{- $folder := get .Values.controller.extraArgs "state-dir" -}}
+{{- range .Values.controller.extraVolumeMounts -}}
+{{- if eq .mountPath (toString $folder) -}}{{- $folder = "" -}}{{- end -}}
+{{- end -}}
+{{- if and $folder (include "ingora.has" (list . "state-dir")) -}}{{ $folder }}{{- end -}}
+{{- end }}
