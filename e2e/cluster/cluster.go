@@ -85,6 +85,8 @@ func Start(dir, bin string, images map[string]Image) (_ *Cluster, err error) {
 	}
 	manager, err := c.start("kube-controller-manager",
 		"--kubeconfig="+c.Kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1",
+		// The node lives as long as this process does. While the API server is away, its Lease would run out.
+		"--controllers=*,-node-lifecycle-controller",
 		"--service-account-private-key-file="+c.key("sa.key"), "--root-ca-file="+c.key("ca.crt"),
 		"--kube-api-qps=300", "--kube-api-burst=600", "--concurrent-endpoint-syncs=10", "--concurrent-service-endpoint-syncs=10")
 	if err != nil {

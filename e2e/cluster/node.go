@@ -148,6 +148,10 @@ func (n *Node) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	node.Spec.Taints = nil // every node starts with that of one that is not ready, which a DaemonSet heeds
+	if node, err = n.client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
 	plenty := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100"), corev1.ResourceMemory: resource.MustParse("1Ti"), corev1.ResourcePods: resource.MustParse("10000")}
 	node.Status = corev1.NodeStatus{
 		Capacity: plenty, Allocatable: plenty,
