@@ -9,7 +9,7 @@ struct Layer {
     never: &'static [&'static [&'static str]],
 }
 
-const WORKSPACE: &[&str] = &["table", "features", "translate", "controller", "gateway", "ingora", "xtask"];
+const WORKSPACE: &[&str] = &["table", "features", "translate", "controller", "gateway", "ingora", "loadtest", "xtask"];
 
 /// Clocks, sockets, threads, logs.
 const IMPURE: &[&str] = &["tokio", "tracing", "log", "reqwest", "async-std", "mio", "socket2", "rand", "chrono"];

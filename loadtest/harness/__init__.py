@@ -1,0 +1,1 @@
+"""The load test: gateways side by side, interleaved, against the same backends."""
