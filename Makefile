@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint docs release fuzz image dashboards-test e2e manifests
+.PHONY: help setup demo test bench lint docs release fuzz image dashboards-test e2e manifests loadtest instructions
 # Where rustup puts cargo; a shell that was open before the installation does not have it yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
@@ -38,6 +38,9 @@ e2e: ## Tests in a real cluster: builds Kubernetes from source the first time; n
 manifests: ## Rewrite deploy/ from the chart
 	@scripts/setup.sh --e2e
 	@e2e/manifests.sh
+
+loadtest: setup ## Compare with nginx, HAProxy, Envoy and Caddy on this machine; about 25 minutes
+	@loadtest/run.py
 
 release: setup ## The optimised binary, target/release/ingora
 	cargo build --release --package ingora

@@ -70,7 +70,7 @@ class Bench:
     def measure(self, peer, drive):
         """Drives a gateway and divides what it used by what it did."""
         before = process.cpu(peer.process.pid)
-        result, counted = process.instructions(peer.process.pid, 600, lambda: drive(self, peer, self.seconds))
+        result, counted = process.instructions(peer.process.pid, lambda: drive(self, peer, self.seconds))
         used = process.cpu(peer.process.pid) - before
         done = max(result["requests"] - result["failed"], 1)
         latency = result.get("latency", {})

@@ -81,18 +81,24 @@ def memory(root):
     return total
 
 
-def instructions(root, seconds, during):
+def instructions(root, during):
     """Runs `during` and counts the instructions of a process meanwhile; None where the machine cannot count."""
     if not shutil.which("perf"):
         return during(), None
     pids = ",".join(str(pid) for pid in descendants(root))
     counter = subprocess.Popen(
-        ["perf", "stat", "-x,", "-e", "instructions", "-p", pids, "sleep", str(seconds)],
+        ["perf", "stat", "-x,", "-e", "instructions", "-p", pids],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )
-    result = during()
-    counter.send_signal(signal.SIGINT)
-    first = counter.communicate()[1].split(",")[0].strip()
+    try:
+        result = during()
+    finally:
+        counter.send_signal(signal.SIGINT)
+        try:
+            first = counter.communicate(timeout=5)[1].split(",")[0].strip()
+        except subprocess.TimeoutExpired:
+            counter.kill()
+            first = counter.communicate()[1]
     return result, int(first) if first.isdigit() else None
 
 

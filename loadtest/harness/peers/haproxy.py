@@ -1,6 +1,5 @@
 """HAProxy, configured as its ingress controllers do: a map from host and path to backend."""
 
-import os
 import signal
 import socket
 
@@ -36,7 +35,7 @@ class Haproxy(Peer):
         waits = "1s" if self.site.failover else "60s"
         return "".join(
             [
-                f"global\n  nbthread {self.workers}\n  maxconn 20000\n  tune.bufsize 16384\n",
+                f"global\n  nbthread {self.workers}\n  maxconn 8000\n  tune.bufsize 16384\n",
                 f"  stats socket {self.path('socket')} mode 600 level admin expose-fd listeners\n",
                 "  ssl-default-bind-options ssl-min-ver TLSv1.2\n",
                 "  ssl-default-bind-ciphersuites TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256\n",
@@ -69,7 +68,7 @@ class Haproxy(Peer):
         self.write("haproxy.cfg", self.configuration())
         self.launch([self.binaries["haproxy"], "-W", "-f", self.path("haproxy.cfg")])
 
-    def endpoints(self, turn):
+    def change_at_once(self, turn):
         """Other endpoints through the runtime API."""
         left = {address for address, _ in self.site.endpoints(0, turn)}
         for number, (address, _) in enumerate(self.site.endpoints(0), 1):
@@ -81,6 +80,4 @@ class Haproxy(Peer):
 
     def change(self, turn):
         self.routes(turn)
-        if os.path.exists(self.path("socket")):
-            self.endpoints(turn)
         self.process.send_signal(signal.SIGUSR2)

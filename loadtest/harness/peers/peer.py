@@ -50,6 +50,9 @@ class Peer:
         """Other endpoints of the first Service, another path of the second host, live the way its controller does it."""
         raise NotImplementedError
 
+    def change_at_once(self, turn):
+        """What does not have to wait for `apply_every`; nothing for most."""
+
     def version(self):
         """What it calls itself."""
         command = [self.binaries[self.name], *self.version_flags]
