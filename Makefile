@@ -39,6 +39,9 @@ manifests: ## Rewrite deploy/ from the chart
 	@scripts/setup.sh --e2e
 	@e2e/manifests.sh
 
+instructions: setup ## Count the instructions of a request and a change, and compare with the baseline
+	@scripts/instructions.py
+
 loadtest: setup ## Compare with nginx, HAProxy, Envoy and Caddy on this machine; about 25 minutes
 	@loadtest/run.py
 

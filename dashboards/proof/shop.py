@@ -43,9 +43,9 @@ class Server(http.server.ThreadingHTTPServer):
         """Clients that leave are part of the traffic."""
 
 
-def start_pod():
-    """A pod's port."""
-    server = Server(("127.0.0.1", 0), Pod)
+def start_pod(port=0):
+    """A pod's port; any that is free unless one is named."""
+    server = Server(("127.0.0.1", port), Pod)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 
@@ -123,6 +123,7 @@ class Site:
     def __init__(self, folder, closed_port):
         self.folder = os.path.join(folder, "manifests")
         os.mkdir(self.folder)
+        self.closed_port = closed_port
         self.pods = [start_pod(), start_pod()]
         ready = [(port, True) for port in self.pods]
         self.write(
@@ -149,6 +150,10 @@ class Site:
         )
         self.changes = 0
         self.change()
+
+    def mend(self):
+        """The pod that refused connections comes back."""
+        start_pod(self.closed_port)
 
     def change(self):
         """Another path of one Ingress, another endpoint of one Service."""

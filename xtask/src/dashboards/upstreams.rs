@@ -29,6 +29,18 @@ fn endpoints() -> Row {
                     "{{namespace}}/{{service}}",
                     r#"bottomk(10, max by (namespace, service) (ingora_upstream_endpoints{%service,state="ready"}))"#,
                 ),
+            Panel::lines("Ejections by Service", "ops", "Endpoints that left the rotation because requests to them failed.").query(
+                "{{namespace}}/{{service}} {{reason}}",
+                "topk(10, sum by (namespace, service, reason) (rate(ingora_upstream_ejections_total{%service}[%window])))",
+            ),
+            Panel::lines("Returns by Service", "ops", "Ejected endpoints that passed a probe.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (rate(ingora_upstream_returns_total{%service}[%window])))",
+            ),
+            Panel::lines("Services in panic", "short", "1 while so many endpoints are ejected that all are used.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, max by (namespace, service) (ingora_upstream_panic{%service}))",
+            ),
             Panel::table("Services without an endpoint", "short", "Their requests are answered with 503.").query(
                 "",
                 r#"max by (namespace, service, port) (ingora_upstream_endpoints{%service,state="ready"}) == 0"#,
@@ -64,6 +76,12 @@ fn answers() -> Row {
             Panel::lines("Retries by Service", "reqps", "Requests that were tried on another endpoint; the ten busiest.").query(
                 "{{namespace}}/{{service}}",
                 "topk(10, sum by (namespace, service) (rate(ingora_upstream_retries_total{%service}[%window])))",
+            ),
+            Panel::lines("Retries by reason", "reqps", "Why requests were tried again.")
+                .query("{{reason}}", "sum by (reason) (rate(ingora_upstream_retries_total{%service}[%window]))"),
+            Panel::lines("Denied retries", "reqps", "Retries that the budget of a Service did not allow; the ten busiest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (rate(ingora_upstream_retries_denied_total{%service}[%window])))",
             ),
             Panel::lines("Retries of requests", "percentunit", "Share of a Service's requests that were tried again.").query(
                 "{{namespace}}/{{service}}",
