@@ -7,7 +7,7 @@ pub(super) fn dashboard() -> Dashboard {
         uid: "ingora-control-plane",
         title: "Ingora / Control plane",
         about: "From objects to the table that serves: changes, their time, notes, certificates.",
-        rows: vec![tables(), cluster(), objects()],
+        rows: vec![tables(), objects()],
     }
 }
 
@@ -31,22 +31,6 @@ fn tables() -> Row {
             Panel::lines("Build time", "s", "Building an update of the table or its endpoints.")
                 .query("99 of 100", "histogram_quantile(0.99, sum by (le) (rate(ingora_table_build_seconds_bucket{%gateway}[%window])))")
                 .query("half", "histogram_quantile(0.5, sum by (le) (rate(ingora_table_build_seconds_bucket{%gateway}[%window])))"),
-        ],
-    }
-}
-
-fn cluster() -> Row {
-    Row {
-        title: "Cluster",
-        panels: vec![
-            Panel::lines("Leader", "short", "1 for the replica that writes status and events.")
-                .query("{{instance}}", "ingora_leader{%gateway}"),
-            Panel::lines(
-                "Failing watches",
-                "s",
-                "Since when the watch of a kind of object fails; what was read before serves on.",
-            )
-            .query("{{instance}} {{kind}}", "ingora_watch_stale_seconds{%gateway}"),
         ],
     }
 }
