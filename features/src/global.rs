@@ -1,5 +1,6 @@
 //! Settings of the controller's ConfigMap that hold for the whole data plane, not for one rule.
 mod answers;
+mod compression;
 mod connections;
 mod requests;
 mod sender;
@@ -9,6 +10,7 @@ use crate::annotation::{Config, OnError, Problem};
 use crate::objects::{Data, Objects};
 
 pub use answers::{Answers, ServerField};
+pub use compression::{Coding, Compressed, Compression};
 pub use connections::Connections;
 pub use requests::Requests;
 pub use sender::{Claims, Sender};
@@ -24,6 +26,8 @@ pub struct Global {
     pub answers: Answers,
     /// Limits and timeouts of client connections, in place of the flags.
     pub connections: Connections,
+    /// Which answers are compressed.
+    pub compression: Compression,
 }
 
 impl Global {
@@ -37,6 +41,7 @@ impl Global {
             requests: Requests::read(&mut reader),
             answers: Answers::read(&mut reader),
             connections: Connections::read(config),
+            compression: Compression::read(config),
         };
         (global, reader.problems)
     }
@@ -48,6 +53,7 @@ pub(crate) const MODULES: &[(&str, Keys)] = &[
     ("requests", requests::CONFIG),
     ("answers", answers::CONFIG),
     ("connections", connections::CONFIG),
+    ("compression", compression::CONFIG),
 ];
 
 /// What global settings are read from.

@@ -36,7 +36,9 @@ pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use fallback::Fallback;
-pub use global::{Answers, Claims, Connections, Global, Requests, Sender, ServerField};
+pub use global::{
+    Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField,
+};
 pub use mirror::Copy;
 pub use networks::{Network, Networks};
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};

@@ -12,6 +12,7 @@ use crate::copies::Unfinished;
 use crate::limiter::Entered;
 use crate::metrics::RuleMetrics;
 use crate::phases::body::Bodies;
+use crate::phases::compress::Encoder;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) detour: Option<Box<Detour>>,
     /// What was decided about a further try.
     pub(crate) again: Again,
+    /// Compresses the body of the answer.
+    pub(crate) encoder: Option<Encoder>,
     /// What features changed; `None` when the rule has none.
     pub(crate) edits: Option<Box<Edits>>,
     /// A copy for a mirror that waits for the request's body.
@@ -71,6 +74,7 @@ impl Context {
             default_backend: None,
             detour: None,
             again: Again::default(),
+            encoder: None,
             edits: None,
             copy: None,
             body: Bodies::default(),

@@ -25,7 +25,7 @@ use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
-use crate::phases::{body, detour, log, peer, plan, request, response, retry, upstream_request};
+use crate::phases::{body, compress, detour, log, peer, plan, request, response, retry, upstream_request};
 use crate::upstream::Cluster;
 
 /// The proxy that every worker runs.
@@ -242,10 +242,11 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
         context.in_time()?;
+        compress::body(context, body, end)?;
         Ok(body::sent(body.as_ref(), context))
     }
 
@@ -258,6 +259,7 @@ impl ProxyHttp for Proxy {
         response::fit(session, head);
         plan::endpoint_answered(context, head);
         plan::on_response(session, context, head);
+        compress::head(session, context, head)?;
         if *self.draining.borrow() {
             session.set_keepalive(None);
         }

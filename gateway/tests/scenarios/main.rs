@@ -13,6 +13,8 @@ mod broken_backends;
 #[cfg(test)]
 mod canonical_path;
 #[cfg(test)]
+mod compression;
+#[cfg(test)]
 mod connect_retry;
 #[cfg(test)]
 mod continue_100;
