@@ -50,9 +50,11 @@ mod wake;
 mod walk;
 mod watch;
 mod watched;
+mod webhook;
 
 pub use duties::{Duties, Election, Incident, Incidents, Pod, StatusSource};
 pub use last_good::StateDir;
+pub use webhook::Webhook;
 
 /// Where objects come from.
 #[derive(Clone, Debug)]
@@ -177,6 +179,8 @@ pub struct Setup {
     pub duties: Duties,
     /// `--state-dir`: where the last good state is kept; not for a folder.
     pub state: Option<StateDir>,
+    /// `--validating-webhook`: off without; not for a folder.
+    pub webhook: Option<Webhook>,
 }
 
 /// How the writing ends.
@@ -229,7 +233,7 @@ impl Control {
 /// # Errors
 /// When the source cannot be opened: a missing folder, an unreadable kubeconfig.
 pub fn spawn(source: Source, options: Options, updates: mpsc::Sender<Update<Route>>) -> Result<(), Error> {
-    start(Setup { source, options, duties: Duties::default(), state: None }, updates).map(drop)
+    start(Setup { source, options, duties: Duties::default(), state: None, webhook: None }, updates).map(drop)
 }
 
 /// Starts the control plane on its own thread. It ends when the receiving side of `updates` is gone.

@@ -14,6 +14,7 @@ use crate::holdoff::Holdoff;
 use crate::last_good::Recorder;
 use crate::notebook::Notebook;
 use crate::resolve::{Lookup, Resolved, Resolver};
+use crate::webhook::Mailbox;
 
 /// Changes that may alter the table wait until none has followed for this long, so that a burst makes one table.
 const QUIET: Duration = Duration::from_millis(2);
@@ -191,16 +192,30 @@ pub(crate) struct Surroundings {
     pub(crate) desk: Option<Arc<Desk>>,
     /// Keeps the last good state.
     pub(crate) recorder: Option<Recorder>,
+    /// For the webhook, which has a translation of its own.
+    pub(crate) mailbox: Option<Mailbox>,
 }
 
 impl Surroundings {
     /// Nothing to be told and nobody to tell: a folder.
     pub(crate) fn none() -> Self {
-        Self { watches: watch::channel(Vec::new()).1, leader: watch::channel(None).1, desk: None, recorder: None }
+        Self {
+            watches: watch::channel(Vec::new()).1,
+            leader: watch::channel(None).1,
+            desk: None,
+            recorder: None,
+            mailbox: None,
+        }
     }
 
     fn tell(&self, publisher: &mut Publisher) {
         publisher.take_standing(&self.watches.borrow(), *self.leader.borrow(), Instant::now());
+    }
+
+    fn forward(&self, batch: &Batch) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.put(&batch.changes);
+        }
     }
 
     /// Keeps what is known now, if it changed and it is time.
@@ -245,6 +260,7 @@ pub(crate) async fn run(
             batch = batches.recv() => match batch {
                 Some(batch) => {
                     changed = true;
+                    surroundings.forward(&batch);
                     publisher.take(batch);
                 }
                 None => return,
@@ -257,7 +273,7 @@ pub(crate) async fn run(
             () = updates.closed() => return,
         }
         surroundings.tell(&mut publisher);
-        drain(&mut publisher, &mut batches, &mut resolved, &resolver);
+        drain(&mut publisher, &surroundings, &mut batches, &mut resolved, &resolver);
         surroundings.record(&publisher, changed);
         let now = Instant::now();
         let is_due = publisher.due().is_some_and(|due| due <= now) || (ticked && publisher.started);
@@ -287,12 +303,16 @@ pub(crate) async fn run(
 /// Takes in all that waits, but not what arrives meanwhile: a source that never pauses must not hold publishing up.
 fn drain(
     publisher: &mut Publisher,
+    surroundings: &Surroundings,
     batches: &mut mpsc::Receiver<Batch>,
     resolved: &mut mpsc::Receiver<Resolved>,
     resolver: &Resolver,
 ) {
     for _ in 0..batches.len() {
-        batches.try_recv().into_iter().for_each(|batch| publisher.take(batch));
+        if let Ok(batch) = batches.try_recv() {
+            surroundings.forward(&batch);
+            publisher.take(batch);
+        }
     }
     for _ in 0..resolved.len() {
         resolved.try_recv().into_iter().for_each(|name| take_resolved(publisher, resolver, name));

@@ -15,7 +15,7 @@ use crate::desk::Desk;
 use crate::last_good::Recorder;
 use crate::publish::{self, Surroundings};
 use crate::staleness::Staleness;
-use crate::{Cluster, Duties, Error, Setup, Source, StateDir, Stop, duties, live, load, resolve};
+use crate::{Cluster, Duties, Error, Setup, Source, StateDir, Stop, Webhook, duties, live, load, resolve, webhook};
 
 /// A runtime for one thread.
 ///
@@ -40,11 +40,11 @@ pub(crate) fn run(
     // Whoever asked may have gone; the receiver of updates is gone then too.
     let tell = |result| opened.send(result).unwrap_or_default();
     let run = async |runtime: &Runtime| {
-        let Setup { source, options, duties, state } = setup;
+        let Setup { source, options, duties, state, webhook } = setup;
         match source {
             Source::Folder(root) => folder(&root, options, updates, &tell).await,
             Source::Cluster(cluster) => {
-                let plane = Plane { cluster, options, duties, state, stop };
+                let plane = Plane { cluster, options, duties, state, webhook, stop };
                 plane.run(runtime, updates, writing, &tell).await
             }
         }
@@ -74,6 +74,7 @@ struct Plane {
     options: Options,
     duties: Duties,
     state: Option<StateDir>,
+    webhook: Option<Webhook>,
     stop: watch::Receiver<Stop>,
 }
 
@@ -85,7 +86,7 @@ impl Plane {
         writing: SyncSender<()>,
         tell: &impl Fn(Result<(), Error>),
     ) -> Result<(), Error> {
-        let Self { cluster, options, duties, state, stop } = self;
+        let Self { cluster, options, duties, state, webhook, stop } = self;
         let client = cluster::client(&cluster).await?;
         let known = state.as_ref().map_or_else(|| Ok(Vec::new()), StateDir::read)?;
         if known.is_empty() {
@@ -97,6 +98,7 @@ impl Plane {
             );
         }
         let recorder = state.map(|state| Recorder::start(state, Instant::now())).transpose()?;
+        let mailbox = webhook.map(|webhook| webhook::start(webhook, options.clone())).transpose()?;
         let staleness = Staleness::new();
         let desk = duties.any().then(|| Arc::new(Desk::new(duties::manager(&options.controller_class))));
         let watches = Watches {
@@ -117,7 +119,7 @@ impl Plane {
                 drop(writing);
             })
         });
-        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder };
+        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder, mailbox };
         publish::run(Translator::new(options), batches, surroundings, resolve::system_lookup(), updates).await;
         // Whoever holds the other end of `stop` says how long this may take.
         if let Some(writer) = writer

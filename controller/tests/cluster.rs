@@ -296,7 +296,8 @@ async fn follow_with_state(api: &Api, folder: &std::path::Path) -> Plane {
     let (sender, updates) = mpsc::channel(4);
     let kubeconfig = api.kubeconfig();
     let state = Some(StateDir { folder: folder.to_owned(), secrets: false });
-    let setup = Setup { source: impatient(&kubeconfig), options: options(), duties: Duties::default(), state };
+    let setup =
+        Setup { source: impatient(&kubeconfig), options: options(), duties: Duties::default(), state, webhook: None };
     let start = move || controller::start(setup, sender);
     drop(tokio::task::spawn_blocking(start).await.unwrap().unwrap());
     Plane::new(updates)

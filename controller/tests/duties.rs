@@ -59,8 +59,12 @@ async fn start(api: &Api, duties: Duties) -> Writing {
     let kubeconfig = api.kubeconfig();
     let cluster = Cluster { kubeconfig: Some(kubeconfig.path().to_owned()), ..Cluster::default() };
     let options = Options { watch_ingress_without_class: true, ..Options::default() };
-    let start =
-        move || controller::start(Setup { source: Source::Cluster(cluster), options, duties, state: None }, sender);
+    let start = move || {
+        controller::start(
+            Setup { source: Source::Cluster(cluster), options, duties, state: None, webhook: None },
+            sender,
+        )
+    };
     let control = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
     Writing { control, _plane: Plane::new(updates) }
 }

@@ -14,6 +14,7 @@ mod run;
 mod state;
 mod value;
 mod variables;
+mod webhook;
 
 use std::process::ExitCode;
 

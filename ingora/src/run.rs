@@ -16,6 +16,7 @@ use crate::logging::LogArgs;
 use crate::options::{ClassArgs, SourceArgs};
 use crate::state::StateArgs;
 use crate::value::{Span, count, distinct_ports, port};
+use crate::webhook::WebhookArgs;
 
 /// Updates that may wait between the planes; the control plane coalesces while the channel is full.
 pub(crate) const CHANNEL: usize = 16;
@@ -39,6 +40,8 @@ pub(crate) struct RunArgs {
     duties: DutyArgs,
     #[command(flatten)]
     state: StateArgs,
+    #[command(flatten)]
+    webhook: WebhookArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -227,7 +230,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");
     let (updates, received) = tokio::sync::mpsc::channel(CHANNEL);
-    let setup = Setup { source, options, duties: args.duties.duties(incidents), state: args.state.state() };
+    let setup = Setup {
+        source,
+        options,
+        duties: args.duties.duties(incidents),
+        state: args.state.state(),
+        webhook: args.webhook.webhook(),
+    };
     let control = controller::start(setup, updates)?;
     // What is written to the API server is finished while requests in flight are.
     gateway::run(config, received, |ending| match ending {

@@ -220,6 +220,19 @@ impl Snapshot {
         meta.uid.as_deref()
     }
 
+    /// An object.
+    pub(crate) fn get(&self, object: &ObjectRef) -> Option<Object> {
+        let key = Key { namespace: object.namespace.clone(), name: object.name.clone() };
+        match object.kind {
+            Kind::Ingress => self.ingresses.get(&key).cloned().map(Object::Ingress),
+            Kind::IngressClass => self.classes.get(&key).cloned().map(Object::IngressClass),
+            Kind::Service => self.services.get(&key).cloned().map(Object::Service),
+            Kind::EndpointSlice => self.slices.get(&key).cloned().map(Object::EndpointSlice),
+            Kind::Secret => self.secrets.get(&key).cloned().map(Object::Secret),
+            Kind::ConfigMap => self.config_maps.get(&key).cloned().map(Object::ConfigMap),
+        }
+    }
+
     /// Every object.
     pub(crate) fn everything(&self) -> Vec<Object> {
         let mut all: Vec<_> = self.ingresses.values().cloned().map(Object::Ingress).collect();

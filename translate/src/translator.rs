@@ -192,6 +192,12 @@ impl Translator {
         self.snapshot.uid(object)
     }
 
+    /// An object as it is known now.
+    #[must_use]
+    pub fn get(&self, object: &ObjectRef) -> Option<Object> {
+        self.snapshot.get(object)
+    }
+
     /// Every object that is known now.
     #[must_use]
     pub fn everything(&self) -> Vec<Object> {
