@@ -96,6 +96,9 @@ pub struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config(BTreeMap<String, String>);
 
+/// An empty one.
+pub(crate) static NO_CONFIG: Config = Config(BTreeMap::new());
+
 impl Config {
     /// Takes the data of a ConfigMap.
     pub fn new(data: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -169,6 +172,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Reads one annotation without reporting anything: somebody else takes it.
+    pub(crate) fn peek<T>(&self, key: &Key<T>) -> Option<T> {
+        (key.parse)(self.values.get(key.row.name)?).ok()
     }
 
     /// Reads one annotation, or else a key of the ConfigMap.

@@ -15,6 +15,8 @@ pub struct ClusterPolicy {
     pub slow_start: Duration,
     /// Slow start also for endpoints that are new.
     pub slow_start_new: bool,
+    /// The Service's cluster IP is used instead of its endpoints.
+    pub service_upstream: bool,
     /// How long a request waits for the first endpoint while there is none; zero answers 503 at once.
     pub hold: Duration,
 }
@@ -26,6 +28,7 @@ impl Default for ClusterPolicy {
             ejection: Ejection::default(),
             slow_start: Duration::from_secs(10),
             slow_start_new: false,
+            service_upstream: false,
             hold: Duration::ZERO,
         }
     }

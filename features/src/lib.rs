@@ -11,7 +11,9 @@ mod bucket;
 mod cidr;
 mod cluster_policy;
 mod fallback;
+mod cluster_settings;
 mod global;
+pub mod hash;
 mod networks;
 mod objects;
 mod password;
@@ -35,6 +37,7 @@ pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
+pub use cluster_settings::ClusterSettings;
 pub use fallback::Fallback;
 pub use global::{
     Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField,
@@ -166,6 +169,8 @@ features! {
     Satisfy = satisfy,
     Mirror = mirror,
     Bandwidth = bandwidth,
+    Affinity = affinity,
+    HashKey = hash_key,
 }
 
 /// Everything that annotations say about a rule.
@@ -177,6 +182,8 @@ pub struct Settings {
     pub balance: Balance,
     /// Who answers instead of them.
     pub fallback: Option<Arc<Fallback>>,
+    /// What they say about the clusters of the Ingress.
+    pub cluster: ClusterSettings,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
     /// What the paths of the host are.
@@ -196,6 +203,8 @@ pub struct Input<'a> {
     pub facts: RuleFacts,
     /// What the Service port asks for.
     pub protocol: Protocol,
+    /// What the Service asks for.
+    pub balance: Option<Balance>,
     /// `--translate-snippets`: snippets are translated instead of refused.
     pub translate_snippets: bool,
 }
@@ -218,7 +227,29 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     // Twice read, so that a problem is told twice; whoever reports tells it once.
     let paths = PathMode::read(&mut reader);
     let upstream = upstream::read(&mut reader, input.protocol);
-    Settings { upstream, balance: Balance::default(), fallback, plan, paths, problems: reader.finish() }
+    let balance = balance::read(&mut reader, input.balance);
+    let cluster = ClusterSettings::of_ingress(&mut reader);
+    Settings { upstream, balance, cluster, fallback, plan, paths, problems: reader.finish() }
+}
+
+/// What the annotations of a Service say.
+#[derive(Debug)]
+pub struct ServiceSettings {
+    /// How its endpoints are chosen by rules that do not say.
+    pub balance: Option<Balance>,
+    /// How they are watched.
+    pub cluster: ClusterSettings,
+    /// What is wrong with the annotations.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the annotations of a Service, those whose names start with `ingora.io/`.
+#[must_use]
+pub fn read_service<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>) -> ServiceSettings {
+    let mut reader = Reader::new(annotations, &annotation::NO_CONFIG, &NoObjects);
+    let balance = balance::of_service(&mut reader);
+    let cluster = ClusterSettings::read(&mut reader);
+    ServiceSettings { balance, cluster, problems: reader.finish() }
 }
 
 /// Runs a plan until a feature answers or asks. `seen` learns each step: serving drops it, explaining prints it.
@@ -282,6 +313,9 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("retry", retry::KEYS),
         ("fallback", fallback::KEYS),
         ("body_size", body_size::KEYS),
+        ("balance", balance::KEYS),
+        ("cluster", cluster_settings::KEYS),
+        ("cluster", cluster_settings::NGINX_KEYS),
     ];
     let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));
     let read: Vec<_> = read.collect();
@@ -299,6 +333,8 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("retry", retry::CONFIG),
         ("fallback", fallback::CONFIG),
         ("body_size", body_size::CONFIG),
+        ("balance", balance::CONFIG),
+        ("cluster", cluster_settings::CONFIG),
         ("objects", objects::CONFIG),
     ];
     let global = global::MODULES.iter().copied();
@@ -357,15 +393,16 @@ pub fn closing_annotations() -> &'static [&'static str] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn settings(annotations: &[(&'static str, &'static str)]) -> Settings {
+    pub(crate) fn settings(annotations: &[(&'static str, &'static str)]) -> Settings {
         let input = Input {
             config: &Config::default(),
             objects: &NoObjects,
             facts: RuleFacts::default(),
             protocol: Protocol::Http,
+            balance: None,
             translate_snippets: false,
         };
         read(annotations.iter().copied(), &input)

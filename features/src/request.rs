@@ -85,6 +85,10 @@ pub trait World: fmt::Debug {
         let _ = (counted, most);
         true
     }
+    /// Seconds since the Unix epoch.
+    fn unix(&self) -> i64 {
+        0
+    }
 }
 
 /// A world in which nothing happens: what `explain` and tests run in.
@@ -162,10 +166,12 @@ pub struct Edits {
     pub key: Option<u64>,
     /// A session that begins with this request.
     pub session: Option<String>,
-    /// The identity of the endpoint that answered; the gateway sets it.
+    /// The identity of the endpoint that answered ([`crate::hash::endpoint`]); the gateway sets it for sessions.
     pub endpoint: Option<u64>,
     /// A copy for another server.
     pub copy: Option<Box<Copy>>,
+    /// The endpoint that the session named is no more; the gateway sets it.
+    pub homeless: bool,
     /// The cluster that gets the request instead of the rule's.
     pub cluster: Option<ClusterId>,
     /// A check of `satisfy: any` has passed: the others need not.

@@ -63,9 +63,49 @@ pub(crate) fn number(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| "is not a whole number from 0".to_owned())
 }
 
+/// A time in seconds since the Unix epoch as HTTP writes it (RFC 9110 section 5.6.7), from the year 1970 to 9999.
+pub(crate) fn http_date(unix: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let unix = u64::try_from(unix).unwrap_or(0).min(253_402_300_799);
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let (mut year, mut rest) = (1970, days);
+    while rest >= 365 + u64::from(leap(year)) {
+        rest -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    for length in lengths {
+        if rest < length {
+            break;
+        }
+        rest -= length;
+        month += 1;
+    }
+    let name = |names: &[&'static str], index: u64| usize::try_from(index).ok().and_then(|i| names.get(i)).copied();
+    let (day, month) = (name(&DAYS, days % 7).unwrap_or_default(), name(&MONTHS, month).unwrap_or_default());
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{day}, {:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT", rest + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_https() {
+        for (unix, want) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 GMT"),
+            (-5, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(unix), want);
+        }
+    }
 
     #[test]
     fn times_have_units_or_are_seconds() {

@@ -5,13 +5,14 @@
 mod choice;
 mod endpoint;
 mod group;
-pub mod hash;
 mod ring;
 
 pub use choice::{Choice, Member, Members};
 pub use endpoint::{Endpoint, SLOWEST};
 pub use group::Group;
 pub use ring::Ring;
+
+pub use features::hash;
 
 use std::net::SocketAddr;
 

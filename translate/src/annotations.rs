@@ -1,8 +1,9 @@
 //! The annotations of one Ingress, read once for each kind of rule that it has.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use features::annotation::{Config, OnError, Support};
-use features::{Input, Objects, Protocol, RuleFacts, Settings};
+use features::{Balance, ClusterSettings, Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
@@ -11,7 +12,10 @@ use crate::text::Plain;
 
 /// The prefix of annotations that ingress-nginx does not have. Unlike the other one it is not an option, and the names keep
 /// it.
-const OWN: &str = "ingora.io/";
+pub(crate) const OWN: &str = "ingora.io/";
+
+/// What settings depend on besides the annotations.
+type Kind = (RuleFacts, Protocol, Option<Balance>);
 
 /// Annotations whose names have lost the prefix; those without it belong to others.
 pub(crate) struct Annotations<'a> {
@@ -20,7 +24,7 @@ pub(crate) struct Annotations<'a> {
     objects: &'a dyn Objects,
     translate_snippets: bool,
     values: Vec<(&'a str, &'a str)>,
-    read: Vec<((RuleFacts, Protocol), Settings)>,
+    read: Vec<(Kind, Settings)>,
 }
 
 impl<'a> Annotations<'a> {
@@ -45,8 +49,8 @@ impl<'a> Annotations<'a> {
     }
 
     /// What they say about a rule.
-    pub(crate) fn settings(&mut self, facts: RuleFacts, protocol: Protocol) -> &Settings {
-        let kind = (facts, protocol);
+    pub(crate) fn settings(&mut self, facts: RuleFacts, protocol: Protocol, balance: Option<Balance>) -> &Settings {
+        let kind = (facts, protocol, balance);
         let index = self.read.iter().position(|(known, _)| *known == kind).unwrap_or(self.read.len());
         if index == self.read.len() {
             let input = Input {
@@ -54,6 +58,7 @@ impl<'a> Annotations<'a> {
                 objects: self.objects,
                 facts,
                 protocol,
+                balance,
                 translate_snippets: self.translate_snippets,
             };
             let settings = features::read(self.values.iter().copied(), &input);
@@ -63,10 +68,16 @@ impl<'a> Annotations<'a> {
         &self.read[index].1
     }
 
+    /// What they say about clusters, if they say something. It is the same for all kinds of rules.
+    pub(crate) fn cluster(&self) -> Option<Arc<ClusterSettings>> {
+        let (_, settings) = self.read.first()?;
+        (settings.cluster != ClusterSettings::default()).then(|| Arc::new(settings.cluster.clone()))
+    }
+
     /// Notes what is wrong, each problem once; tells the worst that it does to the rules.
     pub(crate) fn report(&mut self, notes: &mut Notes) -> Option<OnError> {
         if self.read.is_empty() {
-            self.settings(RuleFacts::default(), Protocol::default());
+            self.settings(RuleFacts::default(), Protocol::default(), None);
         }
         let problems: BTreeSet<_> = self
             .read
@@ -120,7 +131,7 @@ impl<'a> Annotations<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Kind;
+    use crate::object::Kind as ObjectKind;
     use crate::snapshot::Key;
     use features::NoObjects;
 
@@ -137,9 +148,9 @@ mod tests {
         let options = Options { annotations_prefix: "p".to_owned(), ..Options::default() };
         let mut annotations = Annotations::new(&ingress, &options, &config, &NoObjects);
         for host_has_tls in [false, true] {
-            annotations.settings(RuleFacts { host_has_tls }, Protocol::Http);
+            annotations.settings(RuleFacts { host_has_tls }, Protocol::Http, None);
         }
-        let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
+        let mut notes = Notes::new(Key::new("ns", "a").reference(ObjectKind::Ingress));
         let closed = annotations.report(&mut notes) == Some(OnError::Close);
         (closed, notes.list.into_iter().map(|note| (note.reason, note.field)).collect())
     }

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use features::Protocol;
+use features::{Balance, Protocol};
 use k8s_openapi::api::networking::v1::{IngressBackend, IngressServiceBackend};
 use table::{ClusterId, ServicePort};
 
@@ -21,6 +21,8 @@ pub(crate) struct Target {
     /// For labels.
     pub(crate) port: Arc<str>,
     pub(crate) protocol: Protocol,
+    /// What the Service asks for.
+    pub(crate) balance: Option<Balance>,
     /// The cluster, or what a rule answers instead.
     pub(crate) cluster: Result<ClusterId, &'static str>,
 }
@@ -110,10 +112,11 @@ pub(crate) fn target(key: &Key, port: service::Port) -> Target {
         service: cluster.service().clone(),
         port: port.number.to_string().into(),
         protocol: port.protocol,
+        balance: port.balance,
         cluster: Ok(cluster),
     }
 }
 
 fn refused(service: &str, port: &str, answer: &'static str) -> Target {
-    Target { service: service.into(), port: port.into(), protocol: Protocol::Http, cluster: Err(answer) }
+    Target { service: service.into(), port: port.into(), protocol: Protocol::Http, balance: None, cluster: Err(answer) }
 }

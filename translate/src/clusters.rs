@@ -1,20 +1,29 @@
 //! The clusters that rules name, and their endpoints.
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use table::{ClusterId, Endpoints, ServicePort};
+use features::{ClusterPolicy, ClusterSettings};
+use k8s_openapi::api::core::v1::Service;
+use table::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort};
 
 use crate::endpoint_slice::{self, Zones};
 use crate::notes::{NoteBook, Notes};
 use crate::object::Kind;
+use crate::seniority::Seniority;
 use crate::service::{self, Source};
 use crate::snapshot::{Key, Snapshot};
+use crate::text::Plain;
 use crate::translator::{ExternalName, Output};
 
 #[derive(Debug)]
 struct Cluster {
     /// Ingresses that name it; rules that lost count too, so that they can take over without a gap.
     users: usize,
+    /// What Ingresses say about it, the oldest first.
+    wants: BTreeMap<Seniority, Arc<ClusterSettings>>,
+    /// As it was published; the default needs no publication.
+    policy: Arc<ClusterPolicy>,
     /// `None` until the first refresh.
     known: Option<Known>,
 }
@@ -33,6 +42,10 @@ pub(crate) struct Clusters {
     stale: BTreeSet<Key>,
     /// EndpointSlices with notes, by Service.
     noted: BTreeMap<Key, BTreeSet<Key>>,
+    /// Services with notes.
+    noted_services: BTreeSet<Key>,
+    /// What the controller's ConfigMap says about every cluster.
+    defaults: ClusterSettings,
 }
 
 impl Clusters {
@@ -41,7 +54,8 @@ impl Clusters {
         if let Some(cluster) = self.map.get_mut(id) {
             cluster.users += 1;
         } else {
-            self.map.insert(id.clone(), Cluster { users: 1, known: None });
+            self.map
+                .insert(id.clone(), Cluster { users: 1, wants: BTreeMap::new(), policy: Arc::default(), known: None });
             self.stale.insert(service_of(id));
         }
     }
@@ -53,6 +67,26 @@ impl Clusters {
             if cluster.users == 0 {
                 self.stale.insert(service_of(id));
             }
+        }
+    }
+
+    /// Takes in what an Ingress says about a cluster now, if it says something.
+    pub(crate) fn want(&mut self, id: &ClusterId, who: &Seniority, settings: Option<&Arc<ClusterSettings>>) {
+        let Some(cluster) = self.map.get_mut(id) else { return };
+        let before = match settings {
+            Some(settings) => cluster.wants.insert(who.clone(), settings.clone()),
+            None => cluster.wants.remove(who),
+        };
+        if before.as_ref() != settings {
+            self.stale.insert(service_of(id));
+        }
+    }
+
+    /// Takes in what the ConfigMap says about every cluster.
+    pub(crate) fn set_defaults(&mut self, defaults: ClusterSettings) {
+        if self.defaults != defaults {
+            self.defaults = defaults;
+            self.stale.extend(self.map.keys().map(service_of));
         }
     }
 
@@ -123,10 +157,17 @@ impl Clusters {
         output: &mut Output,
     ) -> bool {
         let object = snapshot.get_service(service).map(|service| &**service);
+        let said = self.read_service(service, object, notes);
         let mut ports = Vec::new();
         let mut flipped = false;
         for id in ids {
             let ServicePort::Number(number) = id.port() else { continue };
+            let policy = self.decide(id, &said, output);
+            if let Some(ip) = object.and_then(service::cluster_ip).filter(|_| policy.service_upstream) {
+                let endpoints = Endpoints::new(vec![the_service(SocketAddr::new(ip, *number))]);
+                flipped |= self.learn(id, Known::Endpoints(Arc::new(endpoints)), output);
+                continue;
+            }
             match service::source(object, *number) {
                 Source::External(name) => flipped |= self.learn(id, Known::External(name), output),
                 Source::Slices(port) => ports.push((id, port, Vec::new())),
@@ -153,6 +194,48 @@ impl Clusters {
         flipped
     }
 
+    /// What the annotations of a Service say; what is wrong with them is noted.
+    fn read_service(&mut self, key: &Key, object: Option<&Service>, notes: &mut NoteBook) -> ClusterSettings {
+        let said = object.map(service::settings);
+        let problems = said.as_ref().map_or(&[][..], |said| &said.problems);
+        let mut adjusted = None;
+        if let Some(said) = &said {
+            adjusted = said.cluster.policy().1;
+        }
+        if self.noted_services.remove(key) || !problems.is_empty() || adjusted.is_some() {
+            let mut written = Notes::new(key.reference(Kind::Service));
+            for problem in problems {
+                let name = Plain(&problem.name);
+                let colon = if problem.message.starts_with("the ") { ":" } else { "" };
+                let field = format!("metadata.annotations[{name}]");
+                written.warning("AnnotationIgnored", field, format!("annotation {name}{colon} {}", problem.message));
+            }
+            if let Some(message) = adjusted {
+                written.warning("AnnotationAdjusted", "metadata.annotations".to_owned(), message);
+            }
+            if !written.list.is_empty() {
+                self.noted_services.insert(key.clone());
+            }
+            notes.set(&key.reference(Kind::Service), written.list);
+        }
+        said.map(|said| said.cluster).unwrap_or_default()
+    }
+
+    /// The policy of a cluster: what its Service says, else the oldest Ingress that says anything, else the ConfigMap.
+    fn decide(&mut self, id: &ClusterId, said: &ClusterSettings, output: &mut Output) -> Arc<ClusterPolicy> {
+        let Some(cluster) = self.map.get_mut(id) else { return Arc::default() };
+        let mut settings = said.clone();
+        if let Some(oldest) = cluster.wants.values().next() {
+            settings = settings.or(oldest);
+        }
+        let (policy, _) = settings.or(&self.defaults).policy();
+        if *cluster.policy != policy {
+            cluster.policy = Arc::new(policy);
+            output.policies.push((id.clone(), cluster.policy.clone()));
+        }
+        cluster.policy.clone()
+    }
+
     /// Takes in what a cluster is now; tells whether it became empty or no longer is.
     fn learn(&mut self, id: &ClusterId, now: Known, output: &mut Output) -> bool {
         let was_empty = self.is_empty(id);
@@ -172,6 +255,11 @@ impl Clusters {
         cluster.known = Some(now);
         was_empty != self.is_empty(id)
     }
+}
+
+/// The cluster IP as the one endpoint.
+fn the_service(address: SocketAddr) -> Endpoint {
+    Endpoint { address, readiness: Readiness::Ready, weight: 1, zone: None, for_zones: Arc::default() }
 }
 
 fn service_of(id: &ClusterId) -> Key {

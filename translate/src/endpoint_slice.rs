@@ -9,10 +9,14 @@ use table::{Endpoint, Readiness};
 use crate::notes::Notes;
 use crate::text::Quoted;
 
+/// The annotation of an EndpointSlice that sets the weight of its endpoints.
+const WEIGHT: &str = "ingora.io/weight";
+
 /// The addresses of one EndpointSlice; its ports are chosen by whoever asks.
 #[derive(Debug)]
 pub(crate) struct Addresses<'a> {
     slice: &'a EndpointSlice,
+    weight: u16,
     list: Vec<Address>,
 }
 
@@ -64,6 +68,7 @@ impl Zones {
 /// Reads the addresses of a slice that may get requests.
 pub(crate) fn read<'a>(slice: &'a EndpointSlice, zones: &mut Zones, notes: &mut Notes) -> Addresses<'a> {
     let mut list = Vec::new();
+    let weight = weight(slice, notes);
     let parse = match &*slice.address_type {
         "IPv4" => parse_ipv4,
         "IPv6" => parse_ipv6,
@@ -73,7 +78,7 @@ pub(crate) fn read<'a>(slice: &'a EndpointSlice, zones: &mut Zones, notes: &mut 
                 Quoted(other)
             );
             notes.info("AddressTypeIgnored", "addressType".to_owned(), message);
-            return Addresses { slice, list };
+            return Addresses { slice, weight, list };
         }
     };
     for (index, endpoint) in slice.endpoints.iter().flatten().enumerate() {
@@ -94,7 +99,7 @@ pub(crate) fn read<'a>(slice: &'a EndpointSlice, zones: &mut Zones, notes: &mut 
             }
         }
     }
-    Addresses { slice, list }
+    Addresses { slice, weight, list }
 }
 
 impl Addresses<'_> {
@@ -120,10 +125,24 @@ impl Addresses<'_> {
             out.extend(self.list.iter().map(|address| Endpoint {
                 address: SocketAddr::new(address.ip, number),
                 readiness: address.readiness,
-                weight: 1,
+                weight: self.weight,
                 zone: address.zone.clone(),
                 for_zones: address.for_zones.clone(),
             }));
+        }
+    }
+}
+
+/// The share of each endpoint of a slice; slices that people write by hand may have other ones than 1.
+fn weight(slice: &EndpointSlice, notes: &mut Notes) -> u16 {
+    let annotations = slice.metadata.annotations.as_ref();
+    let Some(text) = annotations.and_then(|all| all.get(WEIGHT)) else { return 1 };
+    match text.trim().parse() {
+        Ok(weight @ 0..=1_000) => weight,
+        _ => {
+            let message = format!("weight {} is not a whole number from 0 to 1000; 1 is used", Quoted(text));
+            notes.warning("WeightInvalid", format!("metadata.annotations[{WEIGHT}]"), message);
+            1
         }
     }
 }
@@ -149,7 +168,7 @@ fn parse_ipv6(text: &str) -> Option<IpAddr> {
 }
 
 /// Refuses what no pod can have. The API server also refuses loopback, but a folder of manifests may use it.
-fn usable(ip: IpAddr) -> Result<IpAddr, &'static str> {
+pub(crate) fn usable(ip: IpAddr) -> Result<IpAddr, &'static str> {
     let (broadcast, link_local) = match ip.to_canonical() {
         IpAddr::V4(ip) => (ip.is_broadcast(), ip.is_link_local()),
         IpAddr::V6(ip) => (false, ip.is_unicast_link_local()),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError};
-use features::{Backend, Input, Labels, NoObjects, Route, RuleFacts, Settings};
+use features::{Backend, ClusterSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 use table::{ClusterId, HostPattern, PathMatch, Rule};
 
@@ -77,6 +77,8 @@ pub(crate) struct RulesPart {
     pub(crate) hosts: Hosts,
     /// The clusters it names, each with the first place that does.
     pub(crate) clusters: BTreeMap<ClusterId, Place>,
+    /// What it says about these clusters, if it says something.
+    pub(crate) cluster: Option<Arc<ClusterSettings>>,
     pub(crate) dependencies: BTreeSet<Dependency>,
 }
 
@@ -121,8 +123,9 @@ pub(crate) fn translate(
     let tls_by_host = tls_facts(&mut part, context);
     let facts = |host: &HostPattern| RuleFacts { host_has_tls: tls_by_host.get(host).copied().unwrap_or_default() };
     for draft in &drafts {
-        annotations.settings(facts(&draft.host), draft.target.protocol);
+        annotations.settings(facts(&draft.host), draft.target.protocol, draft.target.balance);
     }
+    part.cluster = annotations.cluster();
     let effect = annotations.report(notes);
     if effect == Some(OnError::Reject) {
         // As if it were not there, but for what it depends on.
@@ -134,7 +137,7 @@ pub(crate) fn translate(
     let mut texts = Texts::new(key);
     let mut kept = Kept::new(before);
     for draft in drafts {
-        let settings = annotations.settings(facts(&draft.host), draft.target.protocol);
+        let settings = annotations.settings(facts(&draft.host), draft.target.protocol, draft.target.balance);
         let backend = match (&closed, &draft.target.cluster) {
             (true, _) => Backend::Refused(CLOSED),
             (false, Err(answer)) => Backend::Refused(answer),
@@ -233,7 +236,8 @@ fn route(labels: Labels, backend: Backend, settings: &Settings, path: &str) -> R
 pub(crate) fn default_route(target: &Target, cluster: ClusterId, config: &Config) -> Route {
     let labels = Labels { service: target.service.clone(), service_port: target.port.clone(), ..Labels::default() };
     let (facts, protocol) = (RuleFacts::default(), target.protocol);
-    let input = Input { config, objects: &NoObjects, facts, protocol, translate_snippets: false };
+    let input =
+        Input { config, objects: &NoObjects, facts, protocol, balance: target.balance, translate_snippets: false };
     let settings = features::read([], &input);
     // The controller's ConfigMap may hold protection that cannot be understood.
     let closed = settings.problems.iter().any(|problem| problem.effect >= OnError::Close);

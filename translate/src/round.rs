@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use features::Route;
+use features::{ClusterSettings, Route};
 use table::{HostPattern, Table};
 
 use crate::class;
@@ -193,11 +193,25 @@ impl Translator {
             Some(before) => before.clone(),
             None => state.seniority.clone(),
         };
+        self.tell_clusters(seniority_before.as_ref(), &before, &state);
         self.join_rule_hosts(seniority_before.as_ref(), &before, &state, round);
         if state.seniority.is_some() {
             self.ingresses.insert(key.clone(), state);
         }
         round.noted.insert(key);
+    }
+
+    /// Tells clusters what an Ingress says about them now.
+    fn tell_clusters(&mut self, seniority_before: Option<&Seniority>, before: &RulesPart, state: &State) {
+        let moved = seniority_before != state.seniority.as_ref();
+        if let (Some(who), true) = (seniority_before, before.cluster.is_some()) {
+            let gone = before.clusters.keys().filter(|id| moved || !state.rules.clusters.contains_key(id));
+            gone.for_each(|id| self.clusters.want(id, who, None));
+        }
+        if let Some(who) = &state.seniority {
+            let settings = state.rules.cluster.as_ref();
+            state.rules.clusters.keys().for_each(|id| self.clusters.want(id, who, settings));
+        }
     }
 
     fn join_rule_hosts(
@@ -235,6 +249,7 @@ impl Translator {
     pub(crate) fn refresh_clusters(&mut self, dirty: Dirty, round: &mut Round, output: &mut Output) {
         let mut services = dirty.services;
         services.extend(dirty.endpoints);
+        self.clusters.set_defaults(ClusterSettings::of_config(&self.config));
         let (flipped, looked_at) = self.clusters.refresh(services, &self.snapshot, &mut self.notes, output);
         round.work.services = looked_at;
         for service in flipped {

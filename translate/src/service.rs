@@ -1,11 +1,15 @@
 //! A Service and a port of it: which cluster, which protocol, and where the endpoints come from.
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use features::Protocol;
+use features::{Balance, Protocol, ServiceSettings};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::networking::v1::IngressServiceBackend;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use table::HostPattern;
 
+use crate::annotations::OWN;
+use crate::endpoint_slice;
 use crate::text::Quoted;
 use crate::translator::ExternalName;
 
@@ -14,6 +18,8 @@ use crate::translator::ExternalName;
 pub(crate) struct Port {
     pub(crate) number: u16,
     pub(crate) protocol: Protocol,
+    /// How the Service wants its endpoints to be chosen.
+    pub(crate) balance: Option<Balance>,
 }
 
 /// Why a backend cannot serve.
@@ -60,11 +66,15 @@ pub(crate) fn port(key: &str, service: Option<&Service>, backend: &IngressServic
     });
     match (found, wanted, external) {
         (Some(found), _, _) => match u16::try_from(found.port) {
-            Ok(number @ 1..) => Ok(Port { number, protocol: protocol(found).unwrap_or_default() }),
+            Ok(number @ 1..) => {
+                Ok(Port { number, protocol: protocol(found).unwrap_or_default(), balance: settings(service).balance })
+            }
             _ => Err(out_of_range(&format!("port {} of Service {}", found.port, Quoted(key)))),
         },
         // The DNS name has whatever ports it has: an ExternalName Service need not list them.
-        (None, Wanted::Number(number), Some(_)) => Ok(Port { number, protocol: Protocol::Http }),
+        (None, Wanted::Number(number), Some(_)) => {
+            Ok(Port { number, protocol: Protocol::Http, balance: settings(service).balance })
+        }
         (None, _, _) => Err(missing_port(key, service, wanted)),
     }
 }
@@ -72,7 +82,9 @@ pub(crate) fn port(key: &str, service: Option<&Service>, backend: &IngressServic
 /// The first port, for a default backend.
 pub(crate) fn first_port(service: &Service) -> Option<Port> {
     ports(service).find_map(|port| match u16::try_from(port.port) {
-        Ok(number @ 1..) => Some(Port { number, protocol: protocol(port).unwrap_or_default() }),
+        Ok(number @ 1..) => {
+            Some(Port { number, protocol: protocol(port).unwrap_or_default(), balance: settings(service).balance })
+        }
         _ => None,
     })
 }
@@ -92,6 +104,22 @@ pub(crate) fn source(service: Option<&Service>, number: u16) -> Source {
 pub(crate) fn unknown_protocol(service: &Service, number: u16) -> Option<&str> {
     let port = ports(service).find(|port| port.port == i32::from(number))?;
     protocol(port).is_none().then_some(port.app_protocol.as_deref()).flatten()
+}
+
+/// What the annotations of a Service say.
+pub(crate) fn settings(service: &Service) -> ServiceSettings {
+    features::read_service(own_annotations(&service.metadata))
+}
+
+/// The annotations below our own prefix; all others belong to others.
+pub(crate) fn own_annotations(meta: &ObjectMeta) -> impl Iterator<Item = (&str, &str)> {
+    let all = meta.annotations.iter().flatten().map(|(name, value)| (&**name, &**value));
+    all.filter(|(name, _)| name.starts_with(OWN))
+}
+
+/// The address that stands for the endpoints, unless the Service is headless.
+pub(crate) fn cluster_ip(service: &Service) -> Option<IpAddr> {
+    service.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok().and_then(|ip| endpoint_slice::usable(ip).ok())
 }
 
 /// The ports that HTTP can use: UDP and SCTP ones may have the same number as a TCP one.
@@ -204,7 +232,7 @@ mod tests {
     fn name_and_number_are_the_same_port() {
         let service = service(&json!({"ports": [{"port": 80, "name": "http"}, {"port": 81, "appProtocol": "h2c"}]}));
         assert_eq!(find(&service, &json!({"name": "http"})), find(&service, &json!({"number": 80})));
-        let h2c = Port { number: 81, protocol: Protocol::H2c };
+        let h2c = Port { number: 81, protocol: Protocol::H2c, balance: None };
         assert_eq!(find(&service, &json!({"number": 81})), Ok(h2c));
         for wanted in [json!({"number": 82}), json!({"name": "x"}), json!({}), json!({"number": 0})] {
             assert_eq!(find(&service, &wanted), Err("PortMissing"), "{wanted}");
@@ -243,9 +271,12 @@ mod tests {
         let service = service(
             &json!({"type": "ExternalName", "externalName": "API.example.com.", "ports": [{"port": 443, "name": "s", "appProtocol": "https"}]}),
         );
-        let want = Port { number: 443, protocol: Protocol::Https };
+        let want = Port { number: 443, protocol: Protocol::Https, balance: None };
         assert_eq!(find(&service, &json!({"name": "s"})), Ok(want));
-        assert_eq!(find(&service, &json!({"number": 8080})), Ok(Port { number: 8080, protocol: Protocol::Http }));
+        assert_eq!(
+            find(&service, &json!({"number": 8080})),
+            Ok(Port { number: 8080, protocol: Protocol::Http, balance: None })
+        );
         assert_eq!(find(&service, &json!({"name": "x"})), Err("PortMissing"));
         let name = ExternalName { host: "api.example.com".into(), port: 443 };
         assert_eq!(source(Some(&service), 443), Source::External(name));

@@ -8,6 +8,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::object::{Change, Kind, Object, ObjectRef};
+use crate::service::own_annotations;
 
 /// Label of an EndpointSlice that names its Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -123,7 +124,10 @@ impl Snapshot {
     }
 
     fn service(&mut self, key: Key, object: Option<Arc<Service>>, dirty: &mut Dirty) {
-        if replace(&mut self.services, &key, object, |a, b| a.spec == b.spec).is_some() {
+        let same = |a: &Service, b: &Service| {
+            a.spec == b.spec && own_annotations(&a.metadata).eq(own_annotations(&b.metadata))
+        };
+        if replace(&mut self.services, &key, object, same).is_some() {
             dirty.services.insert(key);
         }
     }
@@ -148,6 +152,7 @@ impl Snapshot {
                 && a.ports == b.ports
                 && service_of(&a.metadata) == service_of(&b.metadata)
                 && a.endpoints == b.endpoints
+                && own_annotations(&a.metadata).eq(own_annotations(&b.metadata))
         };
         let after =
             object.as_ref().and_then(|slice| service_of(&slice.metadata)).map(|name| Key::new(&key.namespace, name));

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use features::{Protocol, Route, Upstream};
+use features::{Balance, Protocol, Route, Upstream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
@@ -52,13 +52,17 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
 
 /// The head of an answer came from the endpoint.
 pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
-    let Context { rule: Some(rule), lease: Some(lease), attempts, detour, .. } = context else { return };
+    let Context { rule: Some(rule), lease: Some(lease), attempts, edits, detour, .. } = context else { return };
     if let Some(attempt) = attempts.now() {
         attempt.status = status;
         attempt.answered = Some(attempt.began.elapsed());
     }
     if let Some(cluster) = proxy.cluster(rule, detour.as_deref()) {
         lease.answered(cluster, rule, status);
+        if let (Balance::Sticky { .. }, Some(edits)) = (rule.policy.balance, edits) {
+            edits.endpoint = Some(lease.identity());
+            edits.homeless = edits.key.is_none_or(|key| !cluster.has(key));
+        }
     }
 }
 

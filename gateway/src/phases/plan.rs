@@ -110,6 +110,10 @@ impl World for Running {
     fn random(&self) -> u32 {
         fastrand::u32(..)
     }
+
+    fn unix(&self) -> i64 {
+        jiff::Timestamp::now().as_second()
+    }
 }
 
 /// The same world, in which requests count.

@@ -179,6 +179,11 @@ impl Cluster {
         self.choice.load().has_untried(tried)
     }
 
+    /// Is there an endpoint of this identity?
+    pub(crate) fn has(&self, identity: u64) -> bool {
+        self.choice.load().named(identity).is_some()
+    }
+
     /// Waits for the first endpoint, for as long as the policy lets requests wait. Tells whether there is one.
     pub(crate) async fn hold(&self) -> bool {
         let hold = self.policy.load().hold;

@@ -7,7 +7,7 @@ use table::Rule;
 
 use super::cluster::Cluster;
 use super::health::{Suspect, Why};
-use crate::balance::Endpoint;
+use crate::balance::{Endpoint, hash};
 
 /// Requests without an answer from which on an endpoint may count as silent.
 const SILENT_REQUESTS: u32 = 16;
@@ -33,6 +33,11 @@ impl Lease {
             this.suspect_silence(cluster, rule, now);
         }
         this
+    }
+
+    /// What names the endpoint in a cookie.
+    pub(crate) fn identity(&self) -> u64 {
+        hash::endpoint(self.endpoint.address())
     }
 
     /// The head of the answer has come.

@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod access_log;
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
 mod answer_fields;
 #[cfg(test)]
 mod balancing;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use features::{Backend, Protocol, Route};
+use features::{Backend, ClusterPolicy, Protocol, Route};
 use serde::{Deserialize, Serialize};
 use table::{ClusterId, Endpoints, HostMap, Rule, Table};
 use translate::{ExternalName, Object, Output};
@@ -42,6 +42,9 @@ pub(crate) struct Picture {
     /// Endpoints by cluster.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) endpoints: BTreeMap<String, Vec<String>>,
+    /// Policies by cluster, where they are not the default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) policies: BTreeMap<String, Vec<String>>,
     /// DNS names by cluster.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) external: BTreeMap<String, String>,
@@ -53,6 +56,7 @@ pub(crate) struct Plane {
     pub(crate) table: Arc<Table<Route>>,
     pub(crate) endpoints: BTreeMap<ClusterId, Arc<Endpoints>>,
     pub(crate) external: BTreeMap<ClusterId, ExternalName>,
+    pub(crate) policies: BTreeMap<ClusterId, Arc<ClusterPolicy>>,
 }
 
 impl Plane {
@@ -66,6 +70,9 @@ impl Plane {
                 None => assert!(self.external.remove(id).is_some(), "{id} was not external"),
             }
         }
+        for (id, policy) in &output.policies {
+            self.policies.insert(id.clone(), policy.clone());
+        }
         for (id, endpoints) in &output.endpoints {
             assert!(!self.external.contains_key(id), "{id} is external");
             self.endpoints.insert(id.clone(), endpoints.clone());
@@ -76,6 +83,7 @@ impl Plane {
         }
         for id in &output.retired {
             self.endpoints.remove(id);
+            self.policies.remove(id);
             assert!(!self.external.contains_key(id), "{id} is still external");
         }
     }
@@ -101,6 +109,12 @@ impl Plane {
                 .as_ref()
                 .map(|certificate| certificate.source.to_string()),
             endpoints: self.endpoints.iter().map(|(id, list)| (id.to_string(), endpoints(list))).collect(),
+            policies: self
+                .policies
+                .iter()
+                .map(|(id, policy)| (id.to_string(), policy_text(policy)))
+                .filter(|(_, text)| !text.is_empty())
+                .collect(),
             external: self
                 .external
                 .iter()
@@ -133,8 +147,36 @@ pub(crate) fn destination(rule: &Rule<Route>) -> String {
     if rule.policy.upstream.protocol != Protocol::Http {
         text += &format!(" {:?}", rule.policy.upstream.protocol);
     }
+    if rule.policy.balance != features::Balance::default() {
+        text += &format!(", by {}", rule.policy.balance.name());
+    }
     for feature in &rule.policy.plan {
         text += &format!(", {}", feature.name());
+    }
+    text
+}
+
+/// The fields of a policy that differ from the default.
+fn policy_text(policy: &ClusterPolicy) -> Vec<String> {
+    let default = ClusterPolicy::default();
+    let mut text = Vec::new();
+    if let Some(check) = &policy.check {
+        let port = check.port.map(|port| format!(", port {port}")).unwrap_or_default();
+        let (every, within) = (check.interval, check.timeout);
+        text.push(format!("check {:?}", check.kind));
+        text.push(format!("every {every:?} within {within:?}, rise {}, fall {}{port}", check.rise, check.fall));
+    }
+    if policy.ejection != default.ejection {
+        text.push(format!("{:?}", policy.ejection));
+    }
+    if (policy.slow_start, policy.slow_start_new) != (default.slow_start, default.slow_start_new) {
+        text.push(format!("slow start {:?}", policy.slow_start));
+    }
+    if policy.service_upstream {
+        text.push("cluster IP".to_owned());
+    }
+    if !policy.hold.is_zero() {
+        text.push(format!("hold {:?}", policy.hold));
     }
     text
 }
@@ -142,6 +184,9 @@ pub(crate) fn destination(rule: &Rule<Route>) -> String {
 fn endpoints(endpoints: &Endpoints) -> Vec<String> {
     let show = |endpoint: &table::Endpoint| {
         let mut text = format!("{} {:?}", endpoint.address, endpoint.readiness);
+        if endpoint.weight != 1 {
+            text += &format!(", weight {}", endpoint.weight);
+        }
         if let Some(zone) = &endpoint.zone {
             text += &format!(", in {zone}");
         }

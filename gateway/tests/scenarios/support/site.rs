@@ -106,7 +106,7 @@ impl Spec {
     fn rule(&self, host_has_tls: bool, config: &Config) -> Arc<Rule<Route>> {
         let facts = RuleFacts { host_has_tls };
         let (config, objects) = (self.config.as_ref().unwrap_or(config), &self.objects);
-        let input = Input { config, objects, facts, protocol: self.protocol, translate_snippets: false };
+        let input = Input { config, objects, facts, protocol: self.protocol, balance: None, translate_snippets: false };
         let settings = features::read(self.annotations.iter().map(|(name, value)| (*name, &**value)), &input);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
