@@ -57,10 +57,7 @@ const ROW: Row = Row {
                or random. Loses to affinity and to upstream-hash-by.",
     default: "round_robin",
     example: "ewma",
-    support: Support::Approximated(
-        "ingress-nginx has round_robin and ewma, shared by all Ingresses of a Service; here each Ingress has its own. Its \
-         other values are what affinity and upstream-hash-by choose, and have no effect by themselves.",
-    ),
+    support: Support::Honoured,
 };
 
 const NGINX: Key<Balance> = Key { row: ROW, parse, on_error: OnError::Reject };
@@ -69,7 +66,6 @@ const OWN: Key<Balance> = Key {
     row: Row {
         name: "ingora.io/load-balance",
         sentence: "The same as load-balance, and wins over it. On a Service it is what Ingresses use that set nothing.",
-        support: Support::Honoured,
         ..ROW
     },
     parse,

@@ -13,10 +13,7 @@ const BY: Key<Template> = Key {
                    it is the same go to the same endpoint. Where it is empty, endpoints take turns.",
         default: "no hashing",
         example: "$http_x_tenant",
-        support: Support::Approximated(
-            "an endpoint that comes or goes moves its own keys only, but which key belongs to which endpoint differs from \
-             ingress-nginx; without a key ingress-nginx sends all requests to one endpoint",
-        ),
+        support: Support::Honoured,
     },
     parse: |text| {
         let template = Template::parse(text)?;
