@@ -25,6 +25,7 @@ mod route;
 mod template;
 mod units;
 mod upstream;
+mod upstream_tls;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +55,7 @@ pub use rewrite::PathMode;
 pub use route::{Backend, Labels, Protocol, Route, Upstream};
 pub use table::Resolved;
 pub use template::{Template, Variable};
+pub use upstream_tls::UpstreamTls;
 
 /// What features may know about the rule they are configured for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,6 +171,7 @@ features! {
     Satisfy = satisfy,
     Mirror = mirror,
     Bandwidth = bandwidth,
+    UpstreamVhost = upstream_vhost,
     Affinity = affinity,
     HashKey = hash_key,
 }
@@ -312,6 +315,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("upstream", upstream::KEYS),
         ("retry", retry::KEYS),
         ("fallback", fallback::KEYS),
+        ("upstream_tls", upstream_tls::KEYS),
         ("body_size", body_size::KEYS),
         ("balance", balance::KEYS),
         ("cluster", cluster_settings::KEYS),

@@ -3,7 +3,7 @@ use crate::annotation::Reader;
 
 /// ingress-nginx's annotations for authentication, access and limits.
 pub(crate) const NAMES: &[&str] =
-    &["auth-tls-match-cn", "auth-tls-secret", "auth-tls-verify-client", "enable-modsecurity", "proxy-ssl-verify"];
+    &["auth-tls-match-cn", "auth-tls-secret", "auth-tls-verify-client", "enable-modsecurity"];
 
 /// Closes the rules for each such annotation.
 pub(crate) fn read(reader: &mut Reader<'_>) {

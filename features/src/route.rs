@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, PerCluster, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry, body_size};
+use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry, UpstreamTls, body_size};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -71,9 +71,17 @@ pub enum Protocol {
     H2c,
     /// HTTP/2 over TLS.
     H2,
+    /// HTTP/1.1, over TLS if the client came over TLS (`AUTO_HTTP`).
+    Auto,
 }
 
 impl Protocol {
+    /// Is only HTTP/2 spoken?
+    #[must_use]
+    pub fn speaks_http2_only(self) -> bool {
+        matches!(self, Self::H2c | Self::H2)
+    }
+
     /// Is the connection encrypted?
     #[must_use]
     pub fn is_tls(self) -> bool {
@@ -82,7 +90,7 @@ impl Protocol {
 }
 
 /// How to talk to the endpoints of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The protocol.
     pub protocol: Protocol,
@@ -98,6 +106,8 @@ pub struct Upstream {
     pub upgrade_idle: Option<Duration>,
     /// When a request is tried again.
     pub retry: Retry,
+    /// TLS beyond the defaults.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Largest request body in bytes; 0 is no limit.
     pub max_body: u64,
 }
@@ -113,6 +123,7 @@ impl Default for Upstream {
             request_timeout: None,
             upgrade_idle: None,
             retry: Retry::default(),
+            tls: None,
             max_body: body_size::DEFAULT,
         }
     }

@@ -3,22 +3,24 @@ use std::time::Duration;
 
 use crate::annotation::{Key, OnError, Reader, Row, Support, duration, seconds};
 use crate::route::{Protocol, Upstream};
-use crate::{Keys, body_size, retry};
+use crate::{Keys, body_size, retry, upstream_tls};
 
-const PROTOCOL: Key<Protocol> = Key {
+const PROTOCOL: Key<Option<Protocol>> = Key {
     row: Row {
         name: "backend-protocol",
-        sentence: "Protocol towards the endpoints: HTTP, HTTPS, GRPC (HTTP/2 without TLS) or GRPCS, in any case.",
+        sentence: "Protocol towards the endpoints: HTTP, HTTPS, GRPC (HTTP/2 without TLS), GRPCS or AUTO_HTTP (HTTPS if the client came over HTTPS), in any case.",
         default: "the appProtocol of the Service port, else HTTP",
         example: "GRPC",
-        support: Support::Honoured,
+        support: Support::Approximated("with HTTPS, HTTP/2 is spoken if the endpoint offers it; FCGI answers 503."),
     },
     parse: |text| match text.to_ascii_uppercase().as_str() {
-        "HTTP" => Ok(Protocol::Http),
-        "HTTPS" => Ok(Protocol::Https),
-        "GRPC" => Ok(Protocol::H2c),
-        "GRPCS" => Ok(Protocol::H2),
-        _ => Err("is none of HTTP, HTTPS, GRPC and GRPCS".to_owned()),
+        "HTTP" => Ok(Some(Protocol::Http)),
+        "HTTPS" => Ok(Some(Protocol::Https)),
+        "GRPC" => Ok(Some(Protocol::H2c)),
+        "GRPCS" => Ok(Some(Protocol::H2)),
+        "AUTO_HTTP" => Ok(Some(Protocol::Auto)),
+        "FCGI" => Ok(None),
+        _ => Err("is none of HTTP, HTTPS, GRPC, GRPCS and AUTO_HTTP".to_owned()),
     },
     on_error: OnError::Default,
 };
@@ -96,14 +98,21 @@ pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOB
 /// Reads the settings; `protocol` is what the Service port asks for.
 pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
     let default = Upstream::default();
+    let asked = reader.take(&PROTOCOL);
+    if asked == Some(None) {
+        let why = "asks for FCGI, which is not spoken, so the paths of this Ingress answer 503; put an HTTP server \
+                   in front of the application";
+        reader.close(PROTOCOL.row.name, why);
+    }
     Upstream {
-        protocol: reader.take(&PROTOCOL).unwrap_or(protocol),
+        protocol: asked.flatten().unwrap_or(protocol),
         connect_timeout: reader.take_or(&CONNECT, &CONNECT).unwrap_or(default.connect_timeout),
         read_timeout: reader.take_or(&READ, &READ).unwrap_or(default.read_timeout),
         send_timeout: reader.take_or(&SEND, &SEND).unwrap_or(default.send_timeout),
         request_timeout: reader.take_or(&REQUEST, &GLOBAL_REQUEST),
         upgrade_idle: reader.take_or(&UPGRADE_IDLE, &GLOBAL_UPGRADE_IDLE),
         retry: retry::read(reader),
+        tls: upstream_tls::read(reader),
         max_body: body_size::read(reader),
     }
 }
@@ -130,6 +139,14 @@ mod tests {
         let upstream = read(&mut reader, Protocol::Http);
         assert_eq!((upstream.read_timeout.as_secs(), upstream.connect_timeout.as_secs()), (7, 3));
         assert_eq!(upstream.request_timeout, Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn fast_cgi_closes() {
+        let config = Config::default();
+        let mut reader = Reader::new([("backend-protocol", "FCGI")], &config, &NoObjects);
+        read(&mut reader, Protocol::Http);
+        assert_eq!(reader.finish()[0].effect, OnError::Close);
     }
 
     #[test]

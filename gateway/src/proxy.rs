@@ -165,9 +165,10 @@ impl ProxyHttp for Proxy {
         reused: bool,
         _: &HttpPeer,
         _: std::os::fd::RawFd,
-        _: Option<&Digest>,
+        digest: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
+        peer::check_version(context, digest)?;
         peer::connected(self, context, reused);
         Ok(())
     }

@@ -7,6 +7,7 @@ mod lease;
 mod peer;
 mod peers;
 mod registry;
+mod secure;
 
 pub(crate) use attempt::{Attempt, Attempts};
 pub(crate) use cluster::Cluster;

@@ -224,7 +224,7 @@ fn route(labels: Labels, backend: Backend, settings: &Settings, path: &str) -> R
     Route {
         labels: Arc::new(labels),
         backend,
-        upstream: settings.upstream,
+        upstream: settings.upstream.clone(),
         balance: settings.balance,
         fallback: settings.fallback.clone(),
         plan: settings.plan.iter().filter_map(|feature| feature.clone().bind(path)).collect(),

@@ -21,6 +21,8 @@ pub const SLOWEST: f32 = 0.1;
 #[repr(align(128))]
 pub struct Endpoint {
     address: SocketAddr,
+    /// Tells it from an earlier endpoint of the same address.
+    incarnation: u64,
     out: AtomicBool,
     in_flight: AtomicU32,
     unanswered: AtomicU32,
@@ -40,12 +42,23 @@ pub struct Endpoint {
     ramp_for: AtomicU32,
 }
 
+/// Endpoints that were made so far.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
+
 impl Endpoint {
+    /// A number that no other endpoint of this process has: kept connections to an endpoint that left are not used for
+    /// another one that got its address.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// An endpoint of which nothing is known.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            incarnation: INCARNATIONS.fetch_add(1, Relaxed),
             out: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),

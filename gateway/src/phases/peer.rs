@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use features::{Balance, Protocol, Route, Upstream};
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use table::Rule;
 
+use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
@@ -38,16 +40,44 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     if tried.is_empty() {
         cluster.budget.deposit();
     }
-    let address = endpoint.address();
+    let (address, incarnation) = (endpoint.address(), endpoint.incarnation());
     *lease = Some(Lease::new(endpoint, cluster, rule, now));
     tried.push(address);
     attempts.begin(address, now);
     let upstream = &rule.policy.upstream;
-    // A page is asked for in plain HTTP, whatever the rule's own endpoints speak.
-    Ok(match detour {
-        Some(detour) if detour.page => upstream::peer(address, &Upstream { protocol: PAGES, ..*upstream }, waits),
+    let mut peer = match detour {
+        // A page is asked for in plain HTTP, whatever the rule's own endpoints speak.
+        Some(detour) if detour.page => upstream::peer(address, &speaking(PAGES, upstream), waits),
+        _ if upstream.protocol == Protocol::Auto => {
+            let tls = Client::of(session.digest()).is_some_and(|client| client.tls.is_some());
+            upstream::peer(address, &speaking(if tls { Protocol::Https } else { Protocol::Http }, upstream), waits)
+        }
         _ => upstream::peer(address, upstream, waits),
-    })
+    };
+    peer.group_key ^= incarnation << 8;
+    Ok(peer)
+}
+
+fn speaking(protocol: Protocol, upstream: &Upstream) -> Upstream {
+    Upstream { protocol, ..upstream.clone() }
+}
+
+/// A connection over TLS must be of the version that the rule asks for.
+///
+/// # Errors
+/// When it is of another one.
+pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Result<()> {
+    let tls = context.rule.as_ref().and_then(|rule| rule.policy.upstream.tls.as_ref());
+    let Some(only) = tls.and_then(|tls| tls.only) else { return Ok(()) };
+    let Some(ssl) = digest.and_then(|digest| digest.ssl_digest.as_ref()) else { return Ok(()) };
+    // The library writes TLSv1_3.
+    if ssl.version.replace('_', ".") == only {
+        return Ok(());
+    }
+    let mut error =
+        Error::explain(ErrorType::TLSHandshakeFailure, "the version of TLS is not the one that is asked for");
+    error.esource = ErrorSource::Upstream;
+    Err(error)
 }
 
 /// The head of an answer came from the endpoint.
@@ -169,7 +199,7 @@ mod tests {
         let plain = waits(&upstream, None, false, now).unwrap();
         assert_eq!((plain.connect, plain.read), (upstream.connect_timeout, upstream.read_timeout));
         let retry = Retry { try_timeout: Some(SECOND), ..Retry::default() };
-        let tried = waits(&Upstream { retry, ..upstream }, None, false, now).unwrap();
+        let tried = waits(&Upstream { retry, ..upstream.clone() }, None, false, now).unwrap();
         assert_eq!((tried.connect, tried.read), (SECOND, SECOND));
         let late = waits(&upstream, Some(now + SECOND * 2), false, now).unwrap();
         assert_eq!((late.connect, late.read), (SECOND * 2, SECOND * 2));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use features::{Protocol, Upstream};
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 
+use super::secure::Secure;
+
 /// How long an idle connection to an endpoint is kept (ingress-nginx's `upstream-keepalive-timeout`).
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -46,9 +48,16 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     options.max_h2_streams = STREAMS;
     options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Preserve;
     match upstream.protocol {
-        Protocol::Http => options.set_http_version(1, 1),
+        Protocol::Http | Protocol::Auto => options.set_http_version(1, 1),
         Protocol::Https => options.set_http_version(2, 1),
         Protocol::H2c | Protocol::H2 => options.set_http_version(2, 2),
+    }
+    // Pingora tells connections apart by address, TLS, names and client certificate, but not by what is spoken on them.
+    peer.group_key = u64::from(upstream.protocol.speaks_http2_only()) << 1 | u64::from(upstream.protocol.is_tls()) << 2;
+    if let (true, Some(tls)) = (tls, &upstream.tls)
+        && let Some(secure) = Secure::of(tls)
+    {
+        secure.apply(tls, &mut peer);
     }
     peer
 }

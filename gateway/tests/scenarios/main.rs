@@ -9,6 +9,8 @@ mod affinity;
 #[cfg(test)]
 mod answer_fields;
 #[cfg(test)]
+mod backend_tls;
+#[cfg(test)]
 mod balancing;
 #[cfg(test)]
 mod broken_backends;

@@ -80,6 +80,11 @@ impl Backend {
         Self::start(Talk::Tls(acceptor), echo(name)).await
     }
 
+    /// TLS as an acceptor has it.
+    pub(crate) async fn accepting(name: &'static str, acceptor: TlsAcceptor) -> Self {
+        Self::start(Talk::Tls(acceptor), echo(name)).await
+    }
+
     async fn start(talk: Talk, handler: Handler) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

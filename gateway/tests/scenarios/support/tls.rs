@@ -20,6 +20,8 @@ const NOT_AFTER: i64 = 2_208_988_799;
 pub(crate) struct Identity {
     pub(crate) leaf: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
+    /// Certificate and key as a Secret holds them.
+    pub(crate) pem: (String, String),
 }
 
 impl Identity {
@@ -34,7 +36,11 @@ impl Identity {
     fn new(names: &[&str], key: &KeyPair) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let certificate = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
-        Self { leaf: certificate.der().clone(), key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+        Self {
+            leaf: certificate.der().clone(),
+            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            pem: (certificate.pem(), key.serialize_pem()),
+        }
     }
 
     /// As the table carries it.
@@ -52,6 +58,21 @@ impl Identity {
             serial: "01".into(),
             resolved: table::Resolved::default(),
         }
+    }
+
+    /// Accepts only clients that show this very certificate.
+    pub(crate) fn acceptor_for(&self, client: &Self) -> TlsAcceptor {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(client.leaf.clone()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![self.leaf.clone()], self.key.clone_key())
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     pub(crate) fn acceptor(&self, alpn: &[&str]) -> TlsAcceptor {
