@@ -16,6 +16,7 @@ mod global;
 pub mod hash;
 mod networks;
 mod objects;
+mod passing;
 mod password;
 mod pattern;
 mod protection;
@@ -172,6 +173,7 @@ features! {
     Mirror = mirror,
     Bandwidth = bandwidth,
     UpstreamVhost = upstream_vhost,
+    ConnectionHeader = connection_header,
     Affinity = affinity,
     HashKey = hash_key,
 }
@@ -225,6 +227,7 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
         Reader::new(annotations, input.config, input.objects).translating_snippets(input.translate_snippets);
     protection::read(&mut reader);
     // Features may imply annotations of the upstream.
+    passing::read(&mut reader);
     let fallback = fallback::read(&mut reader);
     let plan = read_plan(&mut reader, &input.facts);
     // Twice read, so that a problem is told twice; whoever reports tells it once.
@@ -316,6 +319,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("retry", retry::KEYS),
         ("fallback", fallback::KEYS),
         ("upstream_tls", upstream_tls::KEYS),
+        ("passing", passing::KEYS),
         ("body_size", body_size::KEYS),
         ("balance", balance::KEYS),
         ("cluster", cluster_settings::KEYS),
@@ -336,6 +340,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("upstream", upstream::CONFIG),
         ("retry", retry::CONFIG),
         ("fallback", fallback::CONFIG),
+        ("passing", passing::KEYS),
         ("body_size", body_size::CONFIG),
         ("balance", balance::CONFIG),
         ("cluster", cluster_settings::CONFIG),

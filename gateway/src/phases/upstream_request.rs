@@ -50,6 +50,10 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     }
     if let Some(edits) = &context.edits {
         apply(edits, head)?;
+        if head.version == http::Version::HTTP_2 {
+            // RFC 9113 section 8.2.2.
+            head.remove_header(&http::header::CONNECTION);
+        }
     }
     match &context.detour {
         Some(detour) => detour::edit(session, head, context, detour),

@@ -254,6 +254,7 @@ fn protocol_name(protocol: Protocol) -> &'static str {
         Protocol::Https => "HTTP/1.1 or HTTP/2 over TLS",
         Protocol::H2c => "HTTP/2",
         Protocol::H2 => "HTTP/2 over TLS",
+        Protocol::Auto => "HTTP/1.1, over TLS if the client came over TLS",
     }
 }
 

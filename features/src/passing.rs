@@ -1,0 +1,86 @@
+//! Keys of nginx's buffering and of the protocol version towards endpoints: read, checked, and different here.
+use crate::Keys;
+use crate::annotation::{Key, OnError, Reader, Row, Support};
+
+/// Both the ConfigMap and annotations have them.
+const BUFFERING: Key<()> = key(
+    "proxy-buffering",
+    "Reads the answer ahead of the client: on or off.",
+    "off",
+    "off",
+    "answers are passed on as they come.",
+    on_or_off,
+);
+
+const REQUEST_BUFFERING: Key<()> = key(
+    "proxy-request-buffering",
+    "Reads the whole request before an endpoint gets it: on or off.",
+    "on",
+    "off",
+    "requests are passed on as they come; up to 64 KiB of a body are kept for another try.",
+    on_or_off,
+);
+
+const BUFFER_SIZE: Key<()> = key(
+    "proxy-buffer-size",
+    "How large the head of an answer may be, in bytes or with k or m.",
+    "4k",
+    "16k",
+    "larger heads pass, up to 1 MiB.",
+    size,
+);
+
+const VERSION: Key<()> = key(
+    "proxy-http-version",
+    "Version of HTTP towards endpoints: 1.0 or 1.1.",
+    "1.1",
+    "1.1",
+    "HTTP/1.1 is spoken.",
+    |text| if matches!(text, "1.0" | "1.1") { Ok(()) } else { Err("is neither 1.0 nor 1.1".to_owned()) },
+);
+
+/// The keys that [`read`] takes.
+pub(crate) const KEYS: Keys = &[&BUFFERING, &REQUEST_BUFFERING, &BUFFER_SIZE, &VERSION];
+
+/// Tells what is wrong with them; nothing else comes of them.
+pub(crate) fn read(reader: &mut Reader<'_>) {
+    for key in [&BUFFERING, &REQUEST_BUFFERING, &BUFFER_SIZE, &VERSION] {
+        reader.take(key);
+    }
+}
+
+const fn key(
+    name: &'static str,
+    sentence: &'static str,
+    default: &'static str,
+    example: &'static str,
+    how: &'static str,
+    parse: fn(&str) -> Result<(), String>,
+) -> Key<()> {
+    let row = Row { name, sentence, default, example, support: Support::Approximated(how) };
+    Key { row, parse, on_error: OnError::Default }
+}
+
+fn on_or_off(text: &str) -> Result<(), String> {
+    if matches!(text, "on" | "off") { Ok(()) } else { Err("is neither on nor off".to_owned()) }
+}
+
+fn size(text: &str) -> Result<(), String> {
+    let digits = text.strip_suffix(['k', 'K', 'm', 'M']).unwrap_or(text);
+    let sound = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if sound { Ok(()) } else { Err("is not a size, as 4096, 16k or 1m".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked_although_they_change_nothing() {
+        assert!(size("16k").is_ok() && size("4096").is_ok());
+        for text in ["", "k", "1g", "-1", "1.5k"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(on_or_off("true").is_err());
+    }
+}
