@@ -60,7 +60,7 @@ fn closed(rule: &Rule<Route>) -> Rule<Route> {
     let policy = Route {
         labels: rule.policy.labels.clone(),
         backend: Backend::Refused("the path is not a regular expression that can be matched"),
-        upstream: rule.policy.upstream,
+        upstream: rule.policy.upstream.clone(),
         balance: rule.policy.balance,
         fallback: None,
         plan: Box::default(),

@@ -9,7 +9,7 @@ use http::{Method, Response};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use crate::support::{Backend, Client, Offer, Rig, Scripted, bounded, channel, collect, empty, respond};
+use crate::support::{Backend, Client, Offer, Rig, Scripted, Site, Spec, bounded, channel, collect, empty, respond};
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 512;
@@ -133,7 +133,8 @@ async fn large_bodies_pass_both_ways_unchanged() {
         Response::new(body)
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let spec = Spec::to("app").annotation("proxy-body-size", "0");
+    let rig = Rig::start(Site::default().rule(spec).endpoints("app", [backend.address])).await;
     for mut client in clients(&rig).await {
         let (mut sender, body) = channel();
         let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
