@@ -45,8 +45,8 @@ instructions: setup ## Count the instructions of a request and a change, and com
 loadtest: setup ## Compare with nginx, HAProxy, Envoy and Caddy on this machine; about 25 minutes
 	@loadtest/run.py
 
-release: setup ## The optimised binary, target/release/ingora
-	cargo build --release --package ingora
+release: setup ## The optimised binary, target/release/ingora, guided by a profile (PGO=0 without, which is quicker)
+	@scripts/release.sh
 
 fuzz: setup ## Each fuzz target for 30 seconds; needs nightly Rust and cargo-fuzz
 	fuzz/run.sh 30

@@ -81,7 +81,8 @@ def churn(bench, peer, seconds, changes=20, rate=1000):
 def failover(bench, peer, seconds, rate=2000):
     """One of four pods breaks every other three seconds, each time in another way."""
     return own(
-        bench, "rate", f"127.0.0.1:{peer.http}", seconds, "--rate", rate, "--hosts", peer.site.hosts, "--timeout", 5
+        bench, "rate", f"127.0.0.1:{peer.http}", seconds, "--rate", rate, "--hosts", peer.site.hosts, "--path", "/p0/item",
+        "--timeout", 5,
     )
 
 

@@ -42,6 +42,8 @@ class Caddy(Peer):
             handler = self.handler(service, *services[service])
             inner = [{"match": [{"path": [f"{path}*"]}], "handle": [handler], "terminal": True} for path in paths]
             routes.append({"match": [{"host": [host]}], "handle": [{"handler": "subroute", "routes": inner}], "terminal": True})
+        # Without it Caddy answers 200 to what nothing matches.
+        routes.append({"handle": [{"handler": "static_response", "status_code": 404}]})
         server = {
             "listen": [f"127.0.0.1:{self.http}"], "routes": routes, "automatic_https": {"disable": True},
             "idle_timeout": "600s",

@@ -40,8 +40,9 @@ class Nginx(Peer):
         for name, endpoints, _ in self.site.services():
             if turn and name == "svc-0":
                 endpoints = self.site.endpoints(0, turn)
-            # max_fails: ingress-nginx leaves nginx' default out and retries instead.
-            servers = "".join(f"server {address}:{port} max_fails=1 fail_timeout=1s; " for address, port in endpoints)
+            # ingress-nginx counts no failures; where endpoints fail, nginx may use what it has.
+            fails = "max_fails=1 fail_timeout=1s" if self.site.failover else "max_fails=0"
+            servers = "".join(f"server {address}:{port} {fails}; " for address, port in endpoints)
             yield f"upstream {name} {{ {servers} keepalive 320; keepalive_requests 1000000000; }}\n"
 
     def server(self, host, paths, service):

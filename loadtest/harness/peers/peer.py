@@ -57,6 +57,7 @@ class Peer:
         """What it calls itself."""
         command = [self.binaries[self.name], *self.version_flags]
         out = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (out.stdout or out.stderr).strip().splitlines()[0]
+        # Some begin with the path of their binary.
+        return (out.stdout or out.stderr).strip().splitlines()[0].removeprefix(command[0]).strip()
 
     version_flags = ["--version"]
