@@ -11,7 +11,7 @@ const SIZE: Key<u64> = Key {
     row: Row {
         name: "proxy-body-size",
         sentence: SENTENCE,
-        default: "proxy-body-size of the ConfigMap",
+        default: "1m; without the annotation what the ConfigMap says",
         example: "8m",
         support: Support::Approximated(
             "A body without a length is refused when it grows too large, not before the endpoint sees any of it.",

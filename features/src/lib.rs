@@ -9,6 +9,7 @@ mod balance;
 mod body_size;
 mod bucket;
 mod cidr;
+mod client_auth;
 mod cluster_policy;
 mod cluster_settings;
 mod fallback;
@@ -38,6 +39,7 @@ pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
+pub use client_auth::{ClientAuth, Mode, Refusal, Valid, strictest};
 pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::ClusterSettings;
 pub use fallback::Fallback;
@@ -193,6 +195,8 @@ pub struct Settings {
     pub plan: Box<[Configured]>,
     /// What the paths of the host are.
     pub paths: PathMode,
+    /// What the hosts of the rule ask of clients' certificates.
+    pub client_auth: Option<Arc<ClientAuth>>,
     /// What is wrong with the annotations.
     pub problems: Vec<Problem>,
 }
@@ -232,10 +236,11 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     let plan = read_plan(&mut reader, &input.facts);
     // Twice read, so that a problem is told twice; whoever reports tells it once.
     let paths = PathMode::read(&mut reader);
+    let client_auth = client_auth::read(&mut reader);
     let upstream = upstream::read(&mut reader, input.protocol);
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
-    Settings { upstream, balance, cluster, fallback, plan, paths, problems: reader.finish() }
+    Settings { upstream, balance, cluster, fallback, plan, paths, client_auth, problems: reader.finish() }
 }
 
 /// What the annotations of a Service say.
@@ -324,6 +329,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("balance", balance::KEYS),
         ("cluster", cluster_settings::KEYS),
         ("cluster", cluster_settings::NGINX_KEYS),
+        ("client_auth", client_auth::KEYS),
     ];
     let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));
     let read: Vec<_> = read.collect();

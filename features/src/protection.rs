@@ -2,8 +2,7 @@
 use crate::annotation::Reader;
 
 /// ingress-nginx's annotations for authentication, access and limits.
-pub(crate) const NAMES: &[&str] =
-    &["auth-tls-match-cn", "auth-tls-secret", "auth-tls-verify-client", "enable-modsecurity"];
+pub(crate) const NAMES: &[&str] = &["enable-modsecurity"];
 
 /// Closes the rules for each such annotation.
 pub(crate) fn read(reader: &mut Reader<'_>) {

@@ -31,6 +31,7 @@ impl PerCluster for Route {
 
 impl table::Policy for Route {
     type Global = crate::Global;
+    type Host = crate::ClientAuth;
 }
 
 /// The objects that a rule came from. Texts are empty where there is none.

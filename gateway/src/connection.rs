@@ -25,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
 use crate::admission::Permit;
+use crate::client_auth::Shown;
 use crate::metrics::OpenConnection;
 use crate::proxy_header::Ends;
 
@@ -41,6 +42,8 @@ pub(crate) struct Client {
     pub(crate) scheme: HeaderValue,
     /// The TLS session, if there is one.
     pub(crate) tls: Option<Tls>,
+    /// What it has shown, where it was asked for a certificate.
+    pub(crate) shown: Option<Shown>,
 }
 
 impl Client {
@@ -49,7 +52,7 @@ impl Client {
         let ip = text_value(&address.ip().to_canonical().to_string());
         let port = text_value(&if tls.is_some() { 443 } else { port }.to_string());
         let scheme = HeaderValue::from_static(if tls.is_some() { "https" } else { "http" });
-        Self { address, ip, port, scheme, tls }
+        Self { address, ip, port, scheme, tls, shown: None }
     }
 
     /// What a load balancer's PROXY header says about the client. A destination port of 443 means that the balancer has

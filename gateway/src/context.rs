@@ -51,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) edits: Option<Box<Edits>>,
     /// A copy for a mirror that waits for the request's body.
     pub(crate) copy: Option<Box<Unfinished>>,
+    /// The host has asked for a client certificate, and the client may pass.
+    pub(crate) certified: bool,
     /// What has gone of the bodies.
     pub(crate) body: Bodies,
     /// Its place among those that a limit counts, until it has ended.
@@ -77,6 +79,7 @@ impl Context {
             encoder: None,
             edits: None,
             copy: None,
+            certified: false,
             body: Bodies::default(),
             entered: None,
             reason: "",

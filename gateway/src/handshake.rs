@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use features::ClientAuth;
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use table::RequestHost;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
+use crate::client_auth::{self, Shown};
 use crate::connection::{Client, Connection, Held, Transport};
 use crate::metrics::{Alpn, Handshake, TlsSession, TlsVersion};
 use crate::proxy_header::Ends;
@@ -28,12 +31,13 @@ pub(crate) async fn handshake(
     let limit = server.proxy.terms().1.head;
     let connections = &server.proxy.metrics.connections;
     let started = Instant::now();
-    match tokio::time::timeout(limit, accept(config, tcp)).await {
-        Ok(Ok(stream)) => {
+    match tokio::time::timeout(limit, accept(server, &config, tcp)).await {
+        Ok(Ok((stream, settings))) => {
             let session = stream.get_ref().1;
             connections.tls_session(agreed(session), started.elapsed());
             let http2 = session.alpn_protocol() == Some(b"h2");
-            let client = Client::new(address, port, Some(describe(session))).behind(ends);
+            let mut client = Client::new(address, port, Some(describe(session))).behind(ends);
+            client.shown = settings.map(|settings| Shown::new(settings, &config, session.peer_certificates()));
             let transport = Transport::Tls(Box::new(stream));
             Some(Connection::new(transport, http2, client, server.proxy.timeouts.send, held))
         }
@@ -49,9 +53,20 @@ pub(crate) async fn handshake(
     }
 }
 
-async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+type Accepted = (TlsStream<TcpStream>, Option<Arc<ClientAuth>>);
+
+/// A host may ask for a certificate: then what it asks comes with the stream.
+async fn accept(server: &Server, plain: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<Accepted> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-    hello.into_stream(config).await
+    let settings = settings(server, hello.client_hello().server_name());
+    let config = settings.as_ref().map_or_else(|| plain.clone(), |settings| client_auth::config(settings, plain));
+    Ok((hello.into_stream(config).await?, settings))
+}
+
+fn settings(server: &Server, name: Option<&str>) -> Option<Arc<ClientAuth>> {
+    let host = name.and_then(|name| RequestHost::parse(name.as_bytes()).ok());
+    let table = server.proxy.live.table();
+    table.settings_of(host.as_ref().map_or("", RequestHost::as_str)).cloned()
 }
 
 fn agreed(session: &rustls::ServerConnection) -> TlsSession {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use features::{Answer, Backend, Labels, Route};
+use features::{Answer, Ask, Backend, Labels, Route};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
@@ -18,6 +18,7 @@ use crate::access_log::AccessLog;
 use crate::answer;
 use crate::asking::Asking;
 use crate::config::{Limits, Timeouts};
+use crate::connection::Client;
 use crate::context::{Context, Handles};
 use crate::copies::Copies;
 use crate::limiter::Limiter;
@@ -124,7 +125,12 @@ impl ProxyHttp for Proxy {
             session.set_write_timeout(Some(self.timeouts.send));
         }
         let mut decision = request::decide(self, session, context);
-        while let Decision::Ask(ask) = decision {
+        while let Decision::Ask(mut ask) = decision {
+            if let (Ask::Exchange(exchange), true) = (&mut *ask, context.certified)
+                && let Some(shown) = Client::of(session.digest()).and_then(|client| client.shown.as_ref())
+            {
+                shown.tell(&mut exchange.fields);
+            }
             let reply = Box::pin(self.asking.ask(*ask)).await;
             decision = request::resume(self, session, context, &reply);
         }

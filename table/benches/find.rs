@@ -26,6 +26,7 @@ struct Number(usize);
 
 impl Policy for Number {
     type Global = ();
+    type Host = ();
 }
 
 fn rules(count: usize) -> Arc<Rules<Number>> {

@@ -137,6 +137,7 @@ mod tests {
 
     impl Policy for &'static str {
         type Global = ();
+        type Host = ();
     }
 
     fn table() -> Table<&'static str> {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
+use crate::host::HostPattern;
 use crate::host_map::HostMap;
 use crate::rules::{Rule, Rules};
 
@@ -14,6 +15,8 @@ pub struct Generation(pub u64);
 pub trait Policy: Sized {
     /// Settings that hold for the whole data plane.
     type Global: fmt::Debug + Default;
+    /// Settings that hold for all rules of a host.
+    type Host: fmt::Debug;
 }
 
 /// One generation of everything that requests and handshakes are decided on. Built once, never changed; a clone
@@ -26,6 +29,8 @@ pub struct Table<P: Policy> {
     pub global: Arc<P::Global>,
     /// Rules by host.
     pub hosts: HostMap<Arc<Rules<P>>>,
+    /// Settings of hosts that have some, by the patterns of [`Table::hosts`].
+    pub host_settings: HostMap<Arc<P::Host>>,
     /// Serves what no rule matches; `None` answers 404.
     pub default_backend: Option<Arc<Rule<P>>>,
     /// Certificates by server name.
@@ -40,6 +45,7 @@ impl<P: Policy> Default for Table<P> {
             generation: Generation::default(),
             global: Arc::default(),
             hosts: HostMap::default(),
+            host_settings: HostMap::default(),
             default_backend: None,
             certificates: HostMap::default(),
             default_certificate: None,
@@ -53,9 +59,27 @@ impl<P: Policy> Clone for Table<P> {
             generation: self.generation,
             global: self.global.clone(),
             hosts: self.hosts.clone(),
+            host_settings: self.host_settings.clone(),
             default_backend: self.default_backend.clone(),
             certificates: self.certificates.clone(),
             default_certificate: self.default_certificate.clone(),
         }
+    }
+}
+
+impl<P: Policy> Table<P> {
+    /// The pattern whose rules decide about a canonical host.
+    #[must_use]
+    pub fn deciding(&self, host: &str) -> Option<HostPattern> {
+        self.hosts.candidates(host).into_iter().next().map(|(pattern, _)| pattern)
+    }
+
+    /// The settings of the pattern that decides about a canonical host, not of a lesser one that covers it too.
+    #[must_use]
+    pub fn settings_of(&self, host: &str) -> Option<&Arc<P::Host>> {
+        if self.host_settings.is_empty() {
+            return None;
+        }
+        self.host_settings.get(&self.deciding(host)?)
     }
 }

@@ -11,6 +11,7 @@ struct Number;
 
 impl Policy for Number {
     type Global = ();
+    type Host = ();
 }
 
 fn table() -> Table<Number> {

@@ -69,6 +69,7 @@ struct Label(String, PathMatch);
 
 impl Policy for Label {
     type Global = ();
+    type Host = ();
 }
 
 fn table(written: &Written, default_backend: bool) -> Table<Label> {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError, Support};
-use features::{Balance, ClusterSettings, Input, Objects, Protocol, RuleFacts, Settings};
+use features::{Balance, ClientAuth, ClusterSettings, Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
@@ -72,6 +72,11 @@ impl<'a> Annotations<'a> {
     pub(crate) fn cluster(&self) -> Option<Arc<ClusterSettings>> {
         let (_, settings) = self.read.first()?;
         (settings.cluster != ClusterSettings::default()).then(|| Arc::new(settings.cluster.clone()))
+    }
+
+    /// What the hosts of the Ingress ask of clients' certificates: the same for all rules.
+    pub(crate) fn client_auth(&self) -> Option<Arc<ClientAuth>> {
+        self.read.first()?.1.client_auth.clone()
     }
 
     /// Notes what is wrong, each problem once; tells the worst that it does to the rules.

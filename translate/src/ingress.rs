@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError};
-use features::{Backend, ClusterSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
+use features::{Backend, ClientAuth, ClusterSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 use table::{ClusterId, HostPattern, PathMatch, Rule};
 
@@ -80,6 +80,8 @@ pub(crate) struct RulesPart {
     /// What it says about these clusters, if it says something.
     pub(crate) cluster: Option<Arc<ClusterSettings>>,
     pub(crate) dependencies: BTreeSet<Dependency>,
+    /// What its hosts ask of clients' certificates.
+    pub(crate) client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// What the rules of an Ingress depend on besides itself.
@@ -133,6 +135,7 @@ pub(crate) fn translate(
         part.hosts.clear();
     }
     let closed = effect == Some(OnError::Close);
+    part.client_auth = annotations.client_auth();
 
     let mut texts = Texts::new(key);
     let mut kept = Kept::new(before);

@@ -228,7 +228,7 @@ impl Translator {
                 .hosts
                 .get(host)
                 .is_some_and(|new| new.len() == candidates.len() && new.iter().zip(candidates).all(|(a, b)| a.is(b)));
-            if same && !moved {
+            if same && !moved && before.client_auth == after.client_auth {
                 continue;
             }
             round.rule_hosts.insert(host.clone());
@@ -265,9 +265,20 @@ impl Translator {
             if state.members.is_empty() {
                 self.rule_hosts.remove(&host);
                 round.edit().hosts.set(&host, None);
+                if round.current.host_settings.get(&host).is_some() {
+                    round.edit().host_settings.set(&host, None);
+                }
                 continue;
             }
             let ingresses = &self.ingresses;
+            let wants = state.members.iter().filter_map(|member| {
+                let part = &ingresses.get(&member.key)?.rules;
+                part.hosts.get(&host).and(part.client_auth.as_ref())
+            });
+            let asked = features::strictest(wants).cloned();
+            if round.current.host_settings.get(&host) != asked.as_ref() {
+                round.edit().host_settings.set(&host, asked);
+            }
             let contributions: Vec<_> = state
                 .members
                 .iter()

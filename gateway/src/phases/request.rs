@@ -1,10 +1,11 @@
 //! Before an endpoint is chosen: limits, the rule, and its features.
-use features::{Answer, Ask, Backend, Reply, Route, Verdict};
+use features::{Answer, Ask, Backend, ClientAuth, Refusal, Reply, Route, Verdict};
 use http::{HeaderValue, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
 
+use super::client_auth::{self, Checked};
 use super::{body, plan, route, sender};
 use crate::context::Context;
 use crate::metrics::BadRequest;
@@ -60,9 +61,46 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
     if rule.policy.fallback.is_some() {
         context.default_backend.clone_from(&table.default_backend);
     }
-    let decision = serve(proxy, &rule, session, routed.host.as_str(), context);
+    let host = routed.host.as_str();
+    let checked = client_auth::check(&table, session, host);
+    drop(table);
+    let decision = match checked {
+        Checked::NotAsked => serve(proxy, &rule, session, host, context),
+        Checked::Passed => {
+            context.certified = true;
+            serve(proxy, &rule, session, host, context)
+        }
+        // Who is sent to HTTPS has been told nothing.
+        Checked::PlainText => match serve(proxy, &rule, session, host, context) {
+            Decision::Answer(answer) if (300..400).contains(&answer.status) => Decision::Answer(answer),
+            _ => Decision::answer(403, "certificate_needs_tls"),
+        },
+        Checked::Misdirected => Decision::answer(421, "misdirected"),
+        Checked::Refused(settings, refusal) => refuse(&rule, session, host, context, &settings, refusal),
+    };
     context.rule = Some(rule);
     decision
+}
+
+/// As nginx: 400 for a certificate that is missing or not valid, unless there is a page for that.
+fn refuse(
+    rule: &Rule<Route>,
+    session: &Session,
+    host: &str,
+    context: &Context,
+    settings: &ClientAuth,
+    refusal: Refusal,
+) -> Decision {
+    match (refusal, &settings.error_page) {
+        (Refusal::Forbidden, _) => Decision::answer(403, "certificate_forbidden"),
+        (Refusal::Certificate, None) => Decision::answer(400, "certificate_required"),
+        (Refusal::Certificate, Some(page)) => {
+            match Verdict::redirect(302, &page.expand(&plan::view(rule, session, host, context), &[])) {
+                Verdict::Answer(answer) => Decision::Answer(answer),
+                Verdict::Continue | Verdict::Ask(_) => Decision::answer(400, "certificate_required"),
+            }
+        }
+    }
 }
 
 fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, context: &mut Context) -> Decision {

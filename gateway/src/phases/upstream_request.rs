@@ -11,6 +11,7 @@ use table::RequestHost;
 
 use super::sender::Seen;
 use super::{detour, plan, route, upgrade};
+use crate::client_auth;
 use crate::connection::Client;
 use crate::context::Context;
 
@@ -53,6 +54,13 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
         if head.version == http::Version::HTTP_2 {
             // RFC 9113 section 8.2.2.
             head.remove_header(&http::header::CONNECTION);
+        }
+    }
+    if context.certified
+        && let Some(shown) = Client::of(session.digest()).and_then(|client| client.shown.as_ref())
+    {
+        for (name, value) in shown.fields() {
+            head.insert_header(name, value)?;
         }
     }
     match &context.detour {
@@ -133,7 +141,8 @@ fn apply(edits: &Edits, head: &mut RequestHeader) -> Result<()> {
 /// Servers that turn fields into variables read `X_Real_IP` as `X-Real-IP`. ingress-nginx drops such fields too
 /// (`enable-underscores-in-headers`, `ignore-invalid-headers`).
 fn drop_unusual(head: &mut RequestHeader, requests: &Requests) {
-    let spoofs = |name: &&HeaderName| !requests.passes(name);
+    // Only the gateway tells of client certificates.
+    let spoofs = |name: &&HeaderName| name.as_str().starts_with(client_auth::FIELDS) || !requests.passes(name);
     while let Some(name) = head.headers.keys().find(spoofs).cloned() {
         head.remove_header(&name);
     }

@@ -32,6 +32,9 @@ pub(crate) struct Picture {
     /// Rules by host and path: where they come from and lead to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) hosts: BTreeMap<String, BTreeMap<String, String>>,
+    /// Who may pass with which certificate, by host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) client_auth: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_backend: Option<String>,
     /// Secrets by host.
@@ -99,6 +102,14 @@ impl Plane {
                 .iter()
                 .map(|(host, rules)| {
                     (host.to_string(), rules.expressions().map(|(regex, rule)| row(regex, rule)).collect())
+                })
+                .collect(),
+            client_auth: self
+                .table
+                .host_settings
+                .iter()
+                .map(|(host, auth)| {
+                    (host.to_string(), format!("{:?}, {} authorities", auth.mode, auth.authorities.len()))
                 })
                 .collect(),
             default_backend: self.table.default_backend.as_deref().map(destination),

@@ -20,5 +20,5 @@ pub(crate) use moody::{Mood, Moody};
 pub(crate) use rig::{Rig, config};
 pub(crate) use scripted::Scripted;
 pub(crate) use site::{Site, Spec};
-pub(crate) use tls::{Identity, Offer};
+pub(crate) use tls::{Authority, Identity, Offer};
 pub(crate) use wire::{Head, Wire, dial};

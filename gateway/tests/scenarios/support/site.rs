@@ -103,11 +103,15 @@ impl Spec {
         self
     }
 
-    fn rule(&self, host_has_tls: bool, config: &Config) -> Arc<Rule<Route>> {
+    fn settings(&self, host_has_tls: bool, config: &Config) -> features::Settings {
         let facts = RuleFacts { host_has_tls };
         let (config, objects) = (self.config.as_ref().unwrap_or(config), &self.objects);
         let input = Input { config, objects, facts, protocol: self.protocol, balance: None, translate_snippets: false };
-        let settings = features::read(self.annotations.iter().map(|(name, value)| (*name, &**value)), &input);
+        features::read(self.annotations.iter().map(|(name, value)| (*name, &**value)), &input)
+    }
+
+    fn rule(&self, host_has_tls: bool, config: &Config) -> Arc<Rule<Route>> {
+        let settings = self.settings(host_has_tls, config);
         let (service, service_port): (Arc<str>, Arc<str>) = match &self.backend {
             Backend::Cluster(id) => (id.service().clone(), id.port().to_string().into()),
             Backend::Refused(_) => Default::default(),
@@ -246,6 +250,12 @@ impl Site {
         for spec in &self.rules {
             let tls = self.certificates.contains_key(&spec.host);
             hosts.entry(&spec.host).or_default().push(spec.rule(tls, &self.config));
+        }
+        for host in hosts.keys() {
+            let of_host = self.rules.iter().filter(|spec| spec.host == *host);
+            let wants: Vec<_> = of_host.filter_map(|spec| spec.settings(true, &self.config).client_auth).collect();
+            let pattern = HostPattern::parse(host).unwrap();
+            table.host_settings.set(&pattern, features::strictest(wants.iter()).cloned());
         }
         for (host, rules) in hosts {
             table.hosts.set(&HostPattern::parse(host).unwrap(), Some(Arc::new(Rules::new(rules))));

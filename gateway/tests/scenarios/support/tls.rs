@@ -2,7 +2,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_RSA_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -87,6 +91,63 @@ impl Identity {
     }
 }
 
+/// An authority that signs certificates of clients.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate as PEM.
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A client's certificate.
+    pub(crate) fn client(&self, name: &str) -> Identity {
+        self.client_until(name, 2039)
+    }
+
+    /// A client's certificate that ends with a year.
+    pub(crate) fn client_until(&self, name: &str, year: i32) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(SerialNumber::from(name.as_bytes().to_vec()));
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { leaf: certificate.der().clone(), key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+    }
+
+    /// A list of revoked clients, by name, as PEM.
+    pub(crate) fn revoking(&self, names: &[&str]) -> String {
+        let revoked = |name: &&str| RevokedCertParams {
+            serial_number: SerialNumber::from(name.as_bytes().to_vec()),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2039, 1, 1),
+            crl_number: SerialNumber::from(vec![1]),
+            issuing_distribution_point: None,
+            revoked_certs: names.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+}
+
 fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
@@ -98,17 +159,24 @@ pub(crate) struct Offer<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) alpn: &'a [&'a str],
     pub(crate) versions: &'a [&'static SupportedProtocolVersion],
+    /// What it shows when it is asked for a certificate.
+    pub(crate) identity: Option<&'a Identity>,
 }
 
 impl<'a> Offer<'a> {
     /// HTTP/1.1 and any TLS version.
     pub(crate) fn h1(name: &'a str) -> Self {
-        Self { name: Some(name), alpn: &["http/1.1"], versions: rustls::ALL_VERSIONS }
+        Self { name: Some(name), alpn: &["http/1.1"], versions: rustls::ALL_VERSIONS, identity: None }
     }
 
     /// HTTP/2 first.
     pub(crate) fn h2(name: &'a str) -> Self {
         Self { alpn: &["h2", "http/1.1"], ..Self::h1(name) }
+    }
+
+    /// With a certificate for whoever asks.
+    pub(crate) fn showing(self, identity: &'a Identity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 
     pub(crate) async fn connect(self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
@@ -118,12 +186,17 @@ impl<'a> Offer<'a> {
     /// Over a connection on which something was sent already.
     pub(crate) async fn over(self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider.clone())
+        let config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(self.versions)
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anything(provider)))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(Anything(provider)));
+        let mut config = match self.identity {
+            Some(identity) => {
+                config.with_client_auth_cert(vec![identity.leaf.clone()], identity.key.clone_key()).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = protocols(self.alpn);
         let name = match self.name {
             Some(name) => ServerName::try_from(name.to_owned()).unwrap(),

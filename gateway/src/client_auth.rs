@@ -1,0 +1,200 @@
+//! Client certificates: asking for them in the handshake, and what was shown.
+//!
+//! The handshake only proves that the client has the key of its certificate. Whether the certificate is valid is found out
+//! after it, against the settings of the host, so that the client learns of it by an answer.
+mod name;
+
+use std::sync::Arc;
+
+use features::{ClientAuth, Mode, Valid};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+/// What all fields begin with that tell endpoints of a client's certificate. No client may send one.
+pub(crate) const FIELDS: &str = "ssl-client-";
+
+/// What was made of a host's settings.
+struct Ready {
+    config: Arc<ServerConfig>,
+    /// Nothing when the authorities cannot be used: then no certificate is valid.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+fn ready<'a>(settings: &'a ClientAuth, plain: &Arc<ServerConfig>) -> Option<&'a Ready> {
+    settings.resolved.get_or_init(|| {
+        let provider = plain.crypto_provider().clone();
+        let verifier = verifier(settings, &provider);
+        if verifier.is_none() && settings.mode != Mode::Closed {
+            tracing::error!(
+                "the authorities of auth-tls-secret cannot be used; no client certificate is valid for their hosts"
+            );
+        }
+        let hints = verifier.as_ref().map(|verifier| verifier.root_hint_subjects().to_vec()).unwrap_or_default();
+        Arc::new(Ready { config: asking(plain, provider, hints), verifier })
+    })
+}
+
+fn verifier(settings: &ClientAuth, provider: &Arc<CryptoProvider>) -> Option<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(settings.authorities.iter().cloned());
+    if added == 0 {
+        return None;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let builder = builder.with_crls(settings.revoked.iter().cloned()).enforce_revocation_expiration();
+    builder.build().ok()
+}
+
+/// The settings of handshakes that ask for a certificate. Nothing is resumed: who was known once may not be any more.
+fn asking(plain: &ServerConfig, provider: Arc<CryptoProvider>, hints: Vec<DistinguishedName>) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]);
+    let Ok(builder) = builder else { return Arc::new(plain.clone()) };
+    let asks = Arc::new(Asks { provider, hints });
+    let mut config = builder.with_client_cert_verifier(asks).with_cert_resolver(plain.cert_resolver.clone());
+    config.alpn_protocols.clone_from(&plain.alpn_protocols);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Arc::new(config)
+}
+
+/// The handshake settings of a host.
+pub(crate) fn config(settings: &ClientAuth, plain: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    ready(settings, plain).map_or_else(|| plain.clone(), |ready| ready.config.clone())
+}
+
+/// Takes any certificate, or none, as long as the client has its key.
+#[derive(Debug)]
+struct Asks {
+    provider: Arc<CryptoProvider>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientCertVerifier for Asks {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What a client has shown in its handshake, and what it is worth with the host's settings.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The settings that it was judged by.
+    pub(crate) settings: Arc<ClientAuth>,
+    certificate: Option<Certificate>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    valid: Valid,
+    subject: String,
+    issuer: String,
+    /// As endpoints get it: PEM, percent-encoded.
+    pem: HeaderValue,
+}
+
+impl Shown {
+    /// Judges the certificates of a handshake, the client's own first.
+    pub(crate) fn new(
+        settings: Arc<ClientAuth>,
+        plain: &Arc<ServerConfig>,
+        chain: Option<&[CertificateDer<'static>]>,
+    ) -> Self {
+        let certificate = chain.and_then(<[_]>::split_first).map(|(own, intermediates)| {
+            let verifier = ready(&settings, plain).and_then(|ready| ready.verifier.as_ref());
+            let valid = match verifier {
+                Some(verifier) if intermediates.len() <= settings.depth => judge(&**verifier, own, intermediates),
+                _ => Valid::No,
+            };
+            let (subject, issuer) = name::of(own).unwrap_or_default();
+            Certificate { valid, subject, issuer, pem: name::pem(own) }
+        });
+        Self { settings, certificate }
+    }
+
+    /// The certificate and its subject.
+    pub(crate) fn certificate(&self) -> Option<(Valid, &str)> {
+        self.certificate.as_ref().map(|certificate| (certificate.valid, &*certificate.subject))
+    }
+
+    /// What endpoints and authentication services are told.
+    pub(crate) fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let verify = match self.certificate() {
+            None => "NONE",
+            Some((Valid::Yes, _)) => "SUCCESS",
+            Some((Valid::UnknownAuthority, _)) => "FAILED:unable to verify the first certificate",
+            Some((Valid::No, _)) => "FAILED:certificate is not valid",
+        };
+        let mut fields = vec![(HeaderName::from_static("ssl-client-verify"), HeaderValue::from_static(verify))];
+        let Some(certificate) = &self.certificate else { return fields };
+        for (name, text) in
+            [("ssl-client-subject-dn", &certificate.subject), ("ssl-client-issuer-dn", &certificate.issuer)]
+        {
+            // Names escape what is no text, so that they are always field values.
+            fields.extend(HeaderValue::from_str(text).ok().map(|value| (HeaderName::from_static(name), value)));
+        }
+        if self.settings.forward {
+            fields.push((HeaderName::from_static("ssl-client-cert"), certificate.pem.clone()));
+        }
+        fields
+    }
+
+    /// Puts them in place of whatever has their names.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.fields() {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn judge(verifier: &dyn ClientCertVerifier, own: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Valid {
+    match verifier.verify_client_cert(own, intermediates, UnixTime::now()) {
+        Ok(_) => Valid::Yes,
+        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Valid::UnknownAuthority,
+        Err(_) => Valid::No,
+    }
+}
