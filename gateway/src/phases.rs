@@ -1,7 +1,7 @@
 //! What happens to a request, in the order in which it happens.
 pub(crate) mod body;
-pub(crate) mod compress;
 pub(crate) mod client_auth;
+pub(crate) mod compress;
 pub(crate) mod detour;
 pub(crate) mod log;
 pub(crate) mod peer;

@@ -199,6 +199,7 @@ struct Place(usize);
 
 impl Policy for Place {
     type Global = ();
+    type Host = ();
 }
 
 /// Paths of rules in regex mode.
