@@ -125,7 +125,11 @@ impl Authority {
         params.not_after = date_time_ymd(year, 12, 31);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { leaf: certificate.der().clone(), key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+        Identity {
+            leaf: certificate.der().clone(),
+            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            pem: (certificate.pem(), key.serialize_pem()),
+        }
     }
 
     /// A list of revoked clients, by name, as PEM.
