@@ -8,11 +8,11 @@ pub mod request_head;
 
 // The gateway's examination of heads is private there and needs nothing else of it, so its source is taken in: that
 // leaves Pingora out of the build.
-#[path = "../../gateway/src/config.rs"]
-#[allow(dead_code, reason = "only the limits are used")]
-mod config;
 #[path = "../../gateway/src/head.rs"]
 mod head;
+#[path = "../../gateway/src/limits.rs"]
+#[allow(dead_code, reason = "only those of heads are used")]
+mod limits;
 
 /// What the head's source needs of the gateway's metrics.
 mod metrics {

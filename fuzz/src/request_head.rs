@@ -2,8 +2,8 @@
 use bytes::BytesMut;
 use table::{RequestHost, RequestPath};
 
-use crate::config::Limits;
 use crate::head::{Progress, Refused, examine};
+use crate::limits::Limits;
 
 /// Fields that the parser has room for; more than the limit allows.
 const FIELDS: usize = 256;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use features::Connections;
 use tokio::sync::mpsc;
 
+pub use crate::limits::Limits;
 use crate::upstream::EndpointEvent;
 
 /// Everything the gateway needs to know to start.
@@ -36,23 +37,6 @@ pub struct Config {
     pub zone: Option<Arc<str>>,
     /// Who wants to know which endpoints leave the rotation and return. What does not fit is dropped.
     pub events: Option<mpsc::Sender<EndpointEvent>>,
-}
-
-/// Limits on what a stranger can send and hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// `--max-connections`: open client connections in all.
-    pub connections: usize,
-    /// `--max-connections-per-source`: open client connections from one address; from one /64 network with IPv6.
-    pub connections_per_source: usize,
-    /// `--max-request-head`: bytes of request line and fields.
-    pub head_bytes: usize,
-    /// `--max-request-fields`: number of request fields.
-    pub head_fields: usize,
-    /// `--max-requests-per-connection`: requests before a connection is closed (HTTP/1).
-    pub requests_per_connection: u32,
-    /// `--max-concurrent-streams`: open HTTP/2 streams of one connection.
-    pub concurrent_streams: u32,
 }
 
 /// How long things may take.
@@ -92,19 +76,6 @@ impl Timeouts {
             body: connections.body_timeout.unwrap_or(self.body),
             drain: connections.drain.unwrap_or(self.drain),
             ..self
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 65_536,
-            connections_per_source: 16_384,
-            head_bytes: 32 * 1024,
-            head_fields: 100,
-            requests_per_connection: 10_000,
-            concurrent_streams: 128,
         }
     }
 }

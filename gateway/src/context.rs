@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) said: Option<Box<Said>>,
     /// The rule that decides, once found.
     pub(crate) rule: Option<Arc<Rule<Route>>>,
+    /// The canonical path, if it is not as sent.
+    pub(crate) path: Option<String>,
     /// `X-Request-ID`, the client's or a new one.
     pub(crate) request_id: Option<HeaderValue>,
     /// The endpoints that were tried; the last one is in use. One whose kept connection was stale may be tried again and
@@ -68,6 +70,7 @@ impl Context {
             global: None,
             said: None,
             rule: None,
+            path: None,
             request_id: None,
             tried: Vec::new(),
             lease: None,

@@ -2,7 +2,7 @@
 //! two servers could read it in different ways.
 use bytes::BytesMut;
 
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::metrics::BadRequest;
 
 /// RFC 9113 section 3.4.

@@ -16,6 +16,7 @@ mod handover;
 mod handshake;
 mod head;
 mod limiter;
+mod limits;
 mod live;
 mod metrics;
 mod phases;

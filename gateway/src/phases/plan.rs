@@ -85,7 +85,7 @@ pub(crate) fn view<'a>(
         tls: seen.is_https(),
         authority: std::str::from_utf8(seen.authority(session)).unwrap_or_default(),
         host,
-        path: route::path(target),
+        path: context.path.as_deref().unwrap_or_else(|| route::path(target)),
         target,
         headers: &head.headers,
         client: seen.client(),

@@ -58,6 +58,7 @@ pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) ->
         let unknown = table.generation == Generation::default();
         return if unknown { Decision::answer(503, "no_table") } else { Decision::answer(404, "no_rule") };
     };
+    context.path = routed.path;
     if rule.policy.fallback.is_some() {
         context.default_backend.clone_from(&table.default_backend);
     }

@@ -12,6 +12,8 @@ use crate::metrics::BadRequest;
 pub(crate) struct Routed {
     /// The canonical host.
     pub(crate) host: RequestHost,
+    /// The canonical path, if it is not as sent.
+    pub(crate) path: Option<String>,
     /// The rule; none answers 404.
     pub(crate) rule: Option<Arc<Rule<Route>>>,
 }
@@ -61,7 +63,7 @@ pub(crate) fn route(table: &Table<Route>, head: &RequestHeader) -> Result<Routed
         Found::Rule(rule) | Found::Default(rule) => Some(rule.clone()),
         Found::Nothing => None,
     };
-    Ok(Routed { host, rule })
+    Ok(Routed { host, rule, path: path.into_changed() })
 }
 
 #[cfg(test)]
