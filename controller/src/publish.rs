@@ -273,7 +273,8 @@ pub(crate) async fn run(
             () = updates.closed() => return,
         }
         surroundings.tell(&mut publisher);
-        drain(&mut publisher, &surroundings, &mut batches, &mut resolved, &resolver);
+        changed |= drain(&mut publisher, &surroundings, &mut batches);
+        drain_resolved(&mut publisher, &mut resolved, &resolver);
         surroundings.record(&publisher, changed);
         let now = Instant::now();
         let is_due = publisher.due().is_some_and(|due| due <= now) || (ticked && publisher.started);
@@ -300,20 +301,22 @@ pub(crate) async fn run(
     }
 }
 
-/// Takes in all that waits, but not what arrives meanwhile: a source that never pauses must not hold publishing up.
-fn drain(
-    publisher: &mut Publisher,
-    surroundings: &Surroundings,
-    batches: &mut mpsc::Receiver<Batch>,
-    resolved: &mut mpsc::Receiver<Resolved>,
-    resolver: &Resolver,
-) {
+/// Takes in all changes that wait, but not what arrives meanwhile: a source that never pauses must not hold publishing up.
+/// Were there any?
+fn drain(publisher: &mut Publisher, surroundings: &Surroundings, batches: &mut mpsc::Receiver<Batch>) -> bool {
+    let mut any = false;
     for _ in 0..batches.len() {
         if let Ok(batch) = batches.try_recv() {
+            any = true;
             surroundings.forward(&batch);
             publisher.take(batch);
         }
     }
+    any
+}
+
+/// The same for resolved names.
+fn drain_resolved(publisher: &mut Publisher, resolved: &mut mpsc::Receiver<Resolved>, resolver: &Resolver) {
     for _ in 0..resolved.len() {
         resolved.try_recv().into_iter().for_each(|name| take_resolved(publisher, resolver, name));
     }

@@ -313,7 +313,6 @@ async fn written(file: &std::path::Path) {
 }
 
 #[tokio::test]
-#[ignore = "passes alone, but waits too long for the file beside the other tests; e2e proves the same promise"]
 async fn a_restart_without_an_api_server_serves_the_last_good_state() {
     let mut api = with_app().await;
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use crate::annotation::{Config, Key, OnError, Reader, Row, Support};
-use crate::cidr::Networks;
+use crate::networks::Networks;
 use crate::{Answer, Edits, Feature, Keys, Request, RuleFacts, Verdict, satisfy};
 
 const fn list(name: &'static str, sentence: &'static str, default: &'static str) -> Key<Networks> {

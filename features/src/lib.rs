@@ -8,11 +8,11 @@ mod ask;
 mod balance;
 mod body_size;
 mod bucket;
-mod cidr;
 mod client_auth;
 mod cluster_policy;
 mod cluster_settings;
 mod fallback;
+mod firewall;
 mod global;
 pub mod hash;
 mod networks;
@@ -20,7 +20,6 @@ mod objects;
 mod passing;
 mod password;
 mod pattern;
-mod protection;
 mod request;
 mod retry;
 mod route;
@@ -47,7 +46,7 @@ pub use global::{
     Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField,
 };
 pub use mirror::Copy;
-pub use networks::{Network, Networks};
+pub use networks::Networks;
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
 pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
@@ -229,7 +228,7 @@ impl std::fmt::Debug for Input<'_> {
 pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input: &Input<'a>) -> Settings {
     let mut reader =
         Reader::new(annotations, input.config, input.objects).translating_snippets(input.translate_snippets);
-    protection::read(&mut reader);
+    firewall::read(&mut reader);
     // Features may imply annotations of the upstream.
     passing::read(&mut reader);
     let fallback = fallback::read(&mut reader);
@@ -330,11 +329,11 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("cluster", cluster_settings::KEYS),
         ("cluster", cluster_settings::NGINX_KEYS),
         ("client_auth", client_auth::KEYS),
+        ("firewall", firewall::KEYS),
     ];
     let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));
     let read: Vec<_> = read.collect();
-    let names: BTreeSet<_> =
-        read.iter().map(|(_, key)| key.row().name).chain(closing_annotations().iter().copied()).collect();
+    let names: BTreeSet<_> = read.iter().map(|(_, key)| key.row().name).collect();
     let unread = verdicts::annotations().filter(|key| !names.contains(key.row().name)).collect::<Vec<_>>();
     read.into_iter().chain(unread.into_iter().map(|key| ("not read", key)))
 }
@@ -401,12 +400,6 @@ pub fn check_config(config: &Config) -> Vec<Problem> {
     config.iter().filter_map(problem).collect()
 }
 
-/// Annotations that close a rule because this version does not support the protection they ask for.
-#[must_use]
-pub fn closing_annotations() -> &'static [&'static str] {
-    protection::NAMES
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -425,7 +418,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_catalogue_is_sound() {
-        let mut names: BTreeSet<_> = closing_annotations().iter().copied().collect();
+        let mut names = BTreeSet::new();
         for (module, key) in catalogue() {
             let row = key.row();
             assert!(names.insert(row.name), "{} stands twice", row.name);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::annotation::{Key, OnError, Reader, Row, Support};
 use crate::bucket::Rate;
-use crate::cidr::Networks;
+use crate::networks::Networks;
 use crate::{Edits, Feature, Keys, Request, RuleFacts, Template, Verdict};
 
 const PER_REPLICA: Support = Support::Honoured;

@@ -1,7 +1,7 @@
 //! Annotations: any names and values give settings, protection is never lost, and what they do to a request is safe.
 use std::collections::BTreeMap;
 
-use features::annotation::{Config, OnError};
+use features::annotation::{Config, OnError, Problem};
 use features::{Edits, Input, Labels, NoObjects, Protocol, Request, RuleFacts, StillWorld, Verdict};
 use http::{HeaderMap, Method};
 
@@ -23,12 +23,10 @@ pub fn check(data: &[u8]) {
             translate_snippets: true,
         };
         let settings = features::read(pairs.iter().map(|(name, value)| (*name, *value)), &input);
-        for name in features::closing_annotations() {
-            let asked = pairs.get(name).is_some_and(|value| !value.trim().is_empty());
-            let closed =
-                settings.problems.iter().any(|problem| problem.name == *name && problem.effect == OnError::Close);
-            assert_eq!(asked, closed, "{name}");
-        }
+        let firewall = pairs.get("enable-modsecurity").map_or("", |value| value.trim());
+        let asked = !["", "0", "f", "F", "FALSE", "false", "False"].contains(&firewall);
+        let closes = |problem: &Problem| problem.name == "enable-modsecurity" && problem.effect == OnError::Close;
+        assert_eq!(asked, settings.problems.iter().any(closes), "{firewall:?}");
         for problem in &settings.problems {
             assert!(!problem.message.is_empty());
         }

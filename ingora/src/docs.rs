@@ -117,7 +117,6 @@ pub(crate) fn run(args: &DocsArgs, cli: &Command) -> Result<Printed, Failure> {
 
 fn annotations() -> Document {
     let entries = features::catalogue().map(|(group, key)| Entry::of(group, key.row()));
-    let closing: Vec<String> = features::closing_annotations().iter().map(|name| format!("- `{name}`\n")).collect();
     Document {
         title: "Annotations",
         opening: format!(
@@ -128,11 +127,7 @@ fn annotations() -> Document {
         ),
         columns: ["Annotation", "What it does", "Default", "Example"],
         entries: entries.collect(),
-        closing: format!(
-            "## Annotations that close\n\nThese protect something and this version does not support them yet. An \
-             Ingress that has one answers 503 on its paths rather\nthan serve them without that protection:\n\n{}",
-            closing.concat()
-        ),
+        closing: String::new(),
     }
 }
 

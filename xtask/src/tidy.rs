@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Folders that hold nothing of ours.
+/// What holds nothing of ours. In a linked worktree `.git` is a file.
 const SKIPPED: &[&str] = &[".git", "target", "corpus", "artifacts", "node_modules"];
 
 /// Bytes. What is larger is data.
@@ -35,7 +35,7 @@ impl Tree {
             let (kind, path) = (entry.file_type()?, format!("{prefix}{name}"));
             if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
                 self.read_folder(&entry.path(), &format!("{path}/"))?;
-            } else if kind.is_file() && entry.metadata()?.len() <= LARGEST {
+            } else if kind.is_file() && !SKIPPED.contains(&name.as_str()) && entry.metadata()?.len() <= LARGEST {
                 let Ok(text) = String::from_utf8(fs::read(entry.path())?) else { continue };
                 self.0.insert(path, text);
             }

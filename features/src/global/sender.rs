@@ -180,7 +180,7 @@ impl Sender {
     /// Is a peer believed? A range that holds every address of its family stands for everyone.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted.contains(peer) || self.trusted.iter().any(crate::Network::is_everyone)
+        self.trusted.contains(peer) || self.trusted.holds_a_family()
     }
 
     /// What the fields of a request of `peer` say, as far as it is believed; `None` when they say nothing.
