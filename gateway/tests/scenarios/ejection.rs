@@ -81,7 +81,8 @@ async fn a_pod_that_hangs_leaves_while_its_requests_still_wait() {
     let (address, hanging) = (rig.http, tokio::task::JoinSet::new());
     let hanging = tokio::sync::Mutex::new(hanging);
     eventually("the ejection", || async {
-        hanging.lock().await.spawn(async move { Client::h1(address).await.get("a.test", "/").await.status });
+        // Another path than that of the requests below: some of these may reach the pod late.
+        hanging.lock().await.spawn(async move { Client::h1(address).await.get("a.test", "/hangs").await.status });
         (ejected(&rig).await > 0.5).then_some(())
     })
     .await;

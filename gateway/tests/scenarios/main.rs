@@ -49,6 +49,8 @@ mod http2;
 #[cfg(test)]
 mod keep_alive;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod malformed_requests;
@@ -56,6 +58,8 @@ mod malformed_requests;
 mod metrics;
 #[cfg(test)]
 mod mirror;
+#[cfg(test)]
+mod misbehaving_pods;
 #[cfg(test)]
 mod rate_limits;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
-use crate::support::{Offer, Rig, Scripted, bounded};
+use crate::support::{Client, Offer, Rig, Scripted, bounded};
 
 /// Sends every message back; a close is answered with a close by the protocol itself.
 async fn echo() -> Scripted {
@@ -77,6 +77,21 @@ async fn a_websocket_survives_tables_and_endpoints_that_change() {
     rig.site.clear_rules();
     rig.publish().await;
     returns(&mut socket, Message::text("after its rule went")).await;
+}
+
+#[tokio::test]
+async fn a_websocket_stays_at_an_endpoint_that_terminates_until_its_end() {
+    let (old, new) = (echo().await, Scripted::recording().await);
+    let mut rig = Rig::to(old.address).await;
+    let mut socket = connect(rig.wire().await.into_stream()).await;
+    returns(&mut socket, Message::text("before")).await;
+    rig.site.set_endpoints("app", [new.address]);
+    rig.site.add_draining("app", old.address);
+    rig.publish().await;
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.text(), "ok", "what is new goes to the other one");
+    returns(&mut socket, Message::text("while it terminates")).await;
+    socket.close(None).await.unwrap();
+    assert!(bounded("the answer", socket.next()).await.unwrap().unwrap().is_close());
 }
 
 #[tokio::test]

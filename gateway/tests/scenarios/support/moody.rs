@@ -55,7 +55,7 @@ impl Moody {
         .await;
     }
 
-    /// GET requests so far, whatever became of them; probes are HEAD.
+    /// Requests for `/` so far, whatever became of them, but HEAD: that is what probes are.
     pub(crate) fn seen(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
     }
@@ -104,7 +104,7 @@ async fn live(
 async fn serve(mut wire: Wire<TcpStream>, mood: Mood, name: &'static str, seen: Arc<AtomicUsize>) {
     while let Some(head) = wire.try_head().await {
         let is_head = head.first.starts_with("HEAD");
-        if !is_head {
+        if !is_head && head.target() == "/" {
             seen.fetch_add(1, Ordering::SeqCst);
         }
         let body = if is_head { "" } else { name };

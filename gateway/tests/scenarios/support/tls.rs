@@ -37,9 +37,21 @@ impl Identity {
         Self::new(names, &KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap())
     }
 
+    /// Ended long ago.
+    pub(crate) fn expired(names: &[&str]) -> Self {
+        Self::until(names, &KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(), 2010)
+    }
+
     fn new(names: &[&str], key: &KeyPair) -> Self {
+        Self::until(names, key, 2039)
+    }
+
+    fn until(names: &[&str], key: &KeyPair, year: i32) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
+        let certificate = params.self_signed(key).unwrap();
         Self {
             leaf: certificate.der().clone(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
