@@ -67,7 +67,7 @@ func allowed(t *testing.T, client *kubernetes.Clientset, namespace, name string)
 
 // served is what is read in namespaces that are served, and written: addresses and events.
 var served = []string{
-	"create events", "get services", "list configmaps", "list endpointslices", "list ingresses", "list secrets", "list services",
+	"create events", "get secrets", "get services", "list configmaps", "list endpointslices", "list ingresses", "list secrets", "list services",
 	"patch events", "patch ingresses/status", "watch configmaps", "watch endpointslices", "watch ingresses", "watch secrets",
 	"watch services",
 }

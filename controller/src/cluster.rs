@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
@@ -10,10 +11,11 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Config};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use translate::{Change, Object};
+use translate::{Change, Object, ObjectRef, Options};
 
 use crate::batch::{Batch, WAITING_BATCHES};
 use crate::batches::{Batches, Unsynced};
@@ -22,6 +24,7 @@ use crate::fault::Fault;
 use crate::gate::{self, Names, Selected};
 use crate::health::forbidden;
 use crate::known::Known;
+use crate::secrets::{self, Referred, Stage, Versions, Wanted};
 use crate::staleness::Staleness;
 use crate::watch::{self, Followed, Selection};
 use crate::watched::Watched;
@@ -73,6 +76,8 @@ pub(crate) struct Watches {
     pub(crate) desk: Option<Arc<Desk>>,
     /// What an earlier process knew.
     pub(crate) known: Vec<Object>,
+    /// Which Secrets are read.
+    pub(crate) secrets: Wanted,
 }
 
 /// Starts watches one by one.
@@ -95,14 +100,19 @@ impl Watches {
         let selected = self.known.iter().map(|object| object.reference().namespace).collect();
         let mut start = Start { watches: self, batches, unsynced, tasks: JoinSet::new() };
         start.restore();
+        // While what was known is there to see.
+        let stage = start.secrets();
         start.everywhere::<Ingress>();
         start.kind(Api::<IngressClass>::all(start.watches.client.clone()));
         start.everywhere::<Service>();
         start.everywhere::<EndpointSlice>();
-        start.everywhere::<Secret>();
         start.everywhere::<ConfigMap>();
         let receiver = match selector {
             Some(selector) => start.gate(receiver, selector, selected),
+            None => receiver,
+        };
+        let receiver = match stage {
+            Some(stage) => start.stage(stage, receiver),
             None => receiver,
         };
         (start.tasks, receiver)
@@ -137,6 +147,44 @@ impl Start {
             Batches::new(Known::with(known), self.batches.clone(), self.unsynced.clone(), self.watches.desk.clone());
         let (patience, staleness) = (self.watches.patience, self.watches.staleness.clone());
         self.tasks.spawn(watch::follow(api, selection::<K>(), patience, keeper, staleness));
+    }
+
+    /// Watches Secrets, all of them or their metadata; then the stage that reads those that are referred to.
+    fn secrets(&mut self) -> Option<Stage> {
+        let Wanted::Referred { annotations_prefix, operator } = self.watches.secrets.clone() else {
+            self.everywhere::<Secret>();
+            return None;
+        };
+        let (tell, changed) = mpsc::channel(WAITING_BATCHES);
+        let blind = Arc::new(AtomicBool::new(false));
+        let known: Vec<_> = self.watches.known.extract_if(.., |object| Secret::is(object)).collect();
+        let has = |secret: &ObjectRef| known.iter().any(|object| object.reference() == *secret);
+        let mut referred = Referred::new(annotations_prefix, &operator);
+        let restored: Vec<_> = self.watches.known.iter().cloned().map(Change::Set).collect();
+        let first = if restored.is_empty() { operator } else { BTreeSet::new() };
+        referred.take(&restored);
+        let later = if restored.is_empty() { BTreeSet::new() } else { referred.all() };
+        let later = later.into_iter().filter(|secret| !has(secret)).collect();
+        let known = known.iter().map(Object::reference);
+        let keeper = Versions::new(known, tell, blind.clone(), self.batches.clone(), self.unsynced.clone());
+        let api = namespaced::<PartialObjectMeta<Secret>>(&self.watches.client, &self.watches.namespaces);
+        let (patience, staleness) = (self.watches.patience, self.watches.staleness.clone());
+        self.tasks.spawn(watch::follow(api, selection::<Secret>(), patience, keeper, staleness));
+        Some(Stage {
+            client: self.watches.client.clone(),
+            limit: patience.request,
+            referred,
+            first,
+            later,
+            changed,
+            blind,
+        })
+    }
+
+    fn stage(&mut self, stage: Stage, incoming: mpsc::Receiver<Batch>) -> mpsc::Receiver<Batch> {
+        let (outgoing, receiver) = mpsc::channel(WAITING_BATCHES);
+        self.tasks.spawn(stage.run(incoming, outgoing));
+        receiver
     }
 
     /// Lets through what lies in namespaces with these labels.
@@ -194,13 +242,12 @@ async fn may_list<K: Followed>(api: Api<K>, limit: Duration) -> Result<(), Error
 ///
 /// # Errors
 /// When a kind without which nothing can be served cannot be listed.
-pub(crate) async fn list(client: &Client, cluster: &Cluster) -> Result<Vec<Change>, Error> {
+pub(crate) async fn list(client: &Client, cluster: &Cluster, options: &Options) -> Result<Vec<Change>, Error> {
     let namespaces = &cluster.namespaces;
     let mut changes = list_kind(namespaced::<Ingress>(client, namespaces)).await?;
     changes.extend(list_kind(Api::<IngressClass>::all(client.clone())).await?);
     changes.extend(list_kind(namespaced::<Service>(client, namespaces)).await?);
     changes.extend(list_kind(namespaced::<EndpointSlice>(client, namespaces)).await?);
-    changes.extend(list_kind(namespaced::<Secret>(client, namespaces)).await?);
     changes.extend(list_kind(namespaced::<ConfigMap>(client, namespaces)).await?);
     if let Namespaces::Labelled(selector) = namespaces {
         let labels = ListParams::default().labels(selector);
@@ -211,6 +258,10 @@ pub(crate) async fn list(client: &Client, cluster: &Cluster) -> Result<Vec<Chang
         let names: BTreeSet<_> = list.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect();
         changes.retain(|change| is_in(change, &names));
     }
+    let mut referred = Referred::new(options.annotations_prefix.clone(), &secrets::operator(options));
+    referred.take(&changes);
+    let secrets = secrets::read_all(client, cluster.patience.request, referred.all()).await;
+    changes.extend(secrets.map_err(|fault| cannot_list::<Secret>(&fault))?);
     Ok(changes)
 }
 
@@ -237,7 +288,7 @@ async fn list_kind<K: Watched>(api: Api<K>) -> Result<Vec<Change>, Error> {
                 }
             }
             Err(fault) if fault.is_forbidden() && !K::REQUIRED => {
-                tracing::warn!(kind = K::KIND, "{}", forbidden::<K>());
+                tracing::warn!(kind = %K::kind(&()), "{}", forbidden::<K>());
                 return Ok(Vec::new());
             }
             Err(fault) => return Err(cannot_list::<K>(&fault)),

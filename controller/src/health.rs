@@ -1,4 +1,5 @@
 //! How a watch is doing: says when to try again, and tells of each change for the worse or the better, once.
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use kube::Resource;
@@ -32,9 +33,9 @@ enum State {
 
 impl Health {
     /// Nothing has failed yet.
-    pub(crate) fn new<K: Resource<DynamicType = ()> + k8s_openapi::Resource>(staleness: Staleness) -> Self {
+    pub(crate) fn new<K: Resource<DynamicType = ()>>(staleness: Staleness) -> Self {
         Self {
-            kind: K::KIND,
+            kind: name::<K>(),
             remedy: forbidden::<K>(),
             staleness,
             backoff: DefaultBackoff::default(),
@@ -87,6 +88,14 @@ impl Health {
                 tracing::warn!(kind, error = %fault, "the watch fails and is tried again; everything stays as it was");
             }
         }
+    }
+}
+
+/// The name of a kind that is known when this is compiled.
+fn name<K: Resource<DynamicType = ()>>() -> &'static str {
+    match K::kind(&()) {
+        Cow::Borrowed(name) => name,
+        Cow::Owned(_) => "object",
     }
 }
 

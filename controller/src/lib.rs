@@ -42,6 +42,7 @@ mod notebook;
 mod publish;
 mod reporter;
 mod resolve;
+mod secrets;
 mod sighting;
 mod staleness;
 mod start;

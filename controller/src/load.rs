@@ -33,7 +33,7 @@ pub(crate) fn folder(root: &Path, options: Options) -> Result<Loaded, Error> {
 pub(crate) fn cluster(cluster: &Cluster, options: Options) -> Result<Loaded, Error> {
     let changes = runtime()?.block_on(async {
         let client = cluster::client(cluster).await?;
-        cluster::list(&client, cluster).await
+        cluster::list(&client, cluster, &options).await
     })?;
     Ok(translated(changes, options))
 }

@@ -14,6 +14,7 @@ use crate::cluster::{self, Watches};
 use crate::desk::Desk;
 use crate::last_good::Recorder;
 use crate::publish::{self, Surroundings};
+use crate::secrets::Wanted;
 use crate::staleness::Staleness;
 use crate::{Cluster, Duties, Error, Setup, Source, StateDir, Stop, Webhook, duties, live, load, resolve, webhook};
 
@@ -98,6 +99,7 @@ impl Plane {
             );
         }
         let recorder = state.map(|state| Recorder::start(state, Instant::now())).transpose()?;
+        let secrets = if webhook.is_some() { Wanted::All } else { Wanted::referred(&options) };
         let mailbox = webhook.map(|webhook| webhook::start(webhook, options.clone())).transpose()?;
         let staleness = Staleness::new();
         let desk = duties.any().then(|| Arc::new(Desk::new(duties::manager(&options.controller_class))));
@@ -108,6 +110,7 @@ impl Plane {
             staleness: staleness.clone(),
             desk: desk.clone(),
             known,
+            secrets,
         };
         let (_watches, batches) = watches.follow();
         tell(Ok(()));

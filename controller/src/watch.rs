@@ -25,14 +25,11 @@ const STUBBORN: u32 = 5;
 
 /// A kind that can be followed.
 pub(crate) trait Followed:
-    Resource<DynamicType = ()> + k8s_openapi::Resource + Clone + Debug + DeserializeOwned + Send + 'static
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
 {
 }
 
-impl<K> Followed for K where
-    K: Resource<DynamicType = ()> + k8s_openapi::Resource + Clone + Debug + DeserializeOwned + Send + 'static
-{
-}
+impl<K> Followed for K where K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static {}
 
 /// What the selected objects of a kind are kept in.
 pub(crate) trait Keeper<K>: Send {

@@ -40,7 +40,7 @@ pub(crate) trait Watched: Followed {
 
     /// Is it an object of this kind?
     fn is(object: &Object) -> bool {
-        object.reference().kind.to_string() == Self::KIND
+        object.reference().kind.to_string() == Self::kind(&())
     }
 
     /// What is kept of it. Two versions of an object that differ in bookkeeping only become equal.

@@ -168,6 +168,99 @@ async fn loading_from_where_nothing_may_be_read_names_the_remedy() {
     assert!(error.to_string().starts_with("reading services is forbidden; grant the verbs list and watch"), "{error}");
 }
 
+/// An Ingress whose users are in a Secret.
+fn guarded(secret: &str) -> String {
+    let prefix = "nginx.ingress.kubernetes.io";
+    let metadata =
+        format!("metadata: {{name: a, annotations: {{{prefix}/auth-type: basic, {prefix}/auth-secret: {secret}}}}}");
+    document(&ingress("a", "a.test", "app")).replace("metadata: {name: a}", &metadata)
+}
+
+/// A Secret with one user.
+fn users(name: &str, user: &str) -> String {
+    format!(
+        "metadata: {{name: {name}, namespace: default}}\ndata: {{auth: {}}}\n",
+        base64(&format!("{user}:{{PLAIN}}x"))
+    )
+}
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    text.as_bytes()
+        .chunks(3)
+        .map(|chunk| {
+            let bits = (0..3).fold(0_u32, |bits, i| bits << 8 | u32::from(*chunk.get(i).unwrap_or(&0)));
+            (0..4)
+                .map(|i| if i <= chunk.len() { char::from(DIGITS[(bits >> (18 - 6 * i)) as usize & 63]) } else { '=' })
+                .collect::<String>()
+        })
+        .collect()
+}
+
+/// Is the rule of `a.test` one that lets users in?
+fn serves(plane: &Plane) -> bool {
+    plane.service("a.test") == "app"
+}
+
+#[tokio::test]
+async fn only_secrets_that_something_refers_to_are_read() {
+    let api = with_app().await;
+    api.set("ingresses", &guarded("users"));
+    api.set("secrets", &users("users", "ann"));
+    api.set("secrets", &users("other", "bob"));
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    assert!(serves(&plane), "the first table has the Secret");
+    let read = |name: &str| {
+        api.requests().iter().any(|r| r.starts_with(&format!("/api/v1/namespaces/default/secrets/{name}")))
+    };
+    assert!(read("users") && !read("other"), "{:?}", api.requests());
+    api.set("ingresses", &guarded("other"));
+    plane.until("the other", |_| read("other")).await;
+    assert!(serves(&plane), "no table lacked the Secret");
+}
+
+#[tokio::test]
+async fn a_secret_that_changes_is_read_again_and_one_that_goes_closes_its_rules() {
+    let api = with_app().await;
+    api.set("ingresses", &guarded("users"));
+    api.set("secrets", &users("users", "ann"));
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    let tables = plane.tables;
+    api.set("secrets", &users("users", "bob"));
+    plane.until("read again", |plane| plane.tables > tables).await;
+    assert!(serves(&plane));
+    api.delete("secrets", "users");
+    plane.until("closed", |plane| !serves(plane)).await;
+    api.set("secrets", &users("users", "ann"));
+    plane.until("open again", serves).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_at_once_is_read_later() {
+    let api = with_app().await;
+    api.set("ingresses", &guarded("users"));
+    api.set("secrets", &users("users", "ann"));
+    // Once for the Ingress, and once for the news that there is such a Secret.
+    api.break_next("secrets/users", &[Breakdown::Status(500), Breakdown::Status(500)]);
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    assert!(!serves(&plane), "what protects stays closed");
+    plane.until("read", serves).await;
+}
+
+#[tokio::test]
+async fn secrets_are_read_by_name_where_they_may_not_be_listed() {
+    let api = with_app().await;
+    api.set("ingresses", &guarded("users"));
+    api.set("secrets", &users("users", "ann"));
+    api.forbid_listing("secrets");
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    assert!(serves(&plane));
+}
+
 /// Waits for little, so that a test need not.
 fn impatient(kubeconfig: &NamedTempFile) -> Source {
     let patience = Patience { request: Duration::from_millis(500), watch: Duration::from_secs(1) };

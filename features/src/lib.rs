@@ -47,7 +47,7 @@ pub use global::{
 };
 pub use mirror::Copy;
 pub use networks::Networks;
-pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects};
+pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects, SECRET_ANNOTATIONS};
 pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
 pub use rate_limit::Counted;

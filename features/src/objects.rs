@@ -19,6 +19,9 @@ pub const CROSS_NAMESPACE: Key<bool> = Key {
     on_error: OnError::Default,
 };
 
+/// Annotations whose value names a Secret: no others may make a feature ask for one.
+pub const SECRET_ANNOTATIONS: &[&str] = &["auth-secret", "auth-tls-secret", "proxy-ssl-secret"];
+
 /// The keys of the ConfigMap that are about references.
 pub(crate) const CONFIG: Keys = &[&CROSS_NAMESPACE];
 

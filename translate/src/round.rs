@@ -12,6 +12,7 @@ use crate::ingress::{self, Context, RulesPart};
 use crate::notes::Notes;
 use crate::object::{Kind, ObjectRef};
 use crate::report::Note;
+use crate::secrets::secrets_of;
 use crate::seniority::Seniority;
 use crate::snapshot::{Dirty, Key};
 use crate::tls_entries::{self, Shelf, TlsPart};
@@ -180,6 +181,7 @@ impl Translator {
             }
             None => RulesPart::default(),
         };
+        debug_assert!(self.asks_only_for_its_secrets(&key, &state.tls, &part), "{key}");
         let before = std::mem::replace(&mut state.rules, part);
         state.rule_notes = notes.list;
         self.dependents.replace(&key, &before.dependencies, &state.rules.dependencies);
@@ -199,6 +201,18 @@ impl Translator {
             self.ingresses.insert(key.clone(), state);
         }
         round.noted.insert(key);
+    }
+
+    /// Whoever reads the cluster gets only Secrets that [`secrets_of`] names.
+    fn asks_only_for_its_secrets(&self, key: &Key, tls: &TlsPart, rules: &RulesPart) -> bool {
+        let named = self.snapshot.get_ingress(key).map(|ingress| secrets_of(ingress, &self.options.annotations_prefix));
+        let mut asked = tls.dependencies.iter().chain(&rules.dependencies);
+        asked.all(|dependency| match dependency {
+            Dependency::Secret(secret) => {
+                named.as_ref().is_some_and(|named| named.contains(&secret.reference(Kind::Secret)))
+            }
+            _ => true,
+        })
     }
 
     /// Tells clusters what an Ingress says about them now.

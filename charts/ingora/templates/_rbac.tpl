@@ -12,8 +12,12 @@ The flags of the binary decide which features there are.
   resources: [endpointslices]
   verbs: [list, watch]
 - apiGroups: [""]
-  resources: [services, secrets, configmaps]
+  resources: [services, configmaps]
   verbs: [list, watch]
+# The metadata of all; what is in them only of those that are referred to.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
 {{- if include "ingora.has" (list . "update-status") }}
 # Addresses of Ingresses, and events of what cannot be served; an event of a Service names its uid.
 - apiGroups: [networking.k8s.io]

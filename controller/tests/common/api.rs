@@ -20,6 +20,8 @@ struct Store {
     /// Watch events: version, resource, event.
     log: Vec<(u64, String, Value)>,
     forbidden: BTreeSet<String>,
+    /// Resources of which only objects that are named can be read.
+    unlisted: BTreeSet<String>,
     /// What goes wrong with the next requests for a resource.
     faults: BTreeMap<String, VecDeque<Breakdown>>,
     requests: Vec<String>,
@@ -123,12 +125,17 @@ impl Api {
         self.store.lock().unwrap().forbidden.insert(resource.to_owned());
     }
 
+    /// Forbids lists and watches only.
+    pub(crate) fn forbid_listing(&self, resource: &str) {
+        self.store.lock().unwrap().unlisted.insert(resource.to_owned());
+    }
+
     /// The request lines so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.store.lock().unwrap().requests.clone()
     }
 
-    /// What goes wrong with the next requests for a resource, in order.
+    /// What goes wrong with the next requests for a resource, or `resource/name`, in order.
     pub(crate) fn break_next(&self, resource: &str, faults: &[Breakdown]) {
         self.store.lock().unwrap().faults.entry(resource.to_owned()).or_default().extend(faults);
     }
@@ -220,8 +227,13 @@ async fn answer(mut stream: TcpStream, store: Arc<Mutex<Store>>, changed: watch:
     let (is_forbidden, fault) = {
         let mut store = store.lock().unwrap();
         store.requests.push(request.target.clone());
-        let fault = store.faults.get_mut(&request.resource).and_then(VecDeque::pop_front);
-        (store.forbidden.contains(&request.resource), fault)
+        let of = match &request.name {
+            Some(name) => format!("{}/{name}", request.resource),
+            None => request.resource.clone(),
+        };
+        let fault = store.faults.get_mut(&of).and_then(VecDeque::pop_front);
+        let unlisted = request.name.is_none() && store.unlisted.contains(&request.resource);
+        (unlisted || store.forbidden.contains(&request.resource), fault)
     };
     let written = if is_forbidden {
         reply(&mut stream, 403, &failure(403, "Forbidden")).await

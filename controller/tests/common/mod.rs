@@ -10,7 +10,7 @@ use table::{ClusterId, Endpoints, Facts, Table, Update};
 use tokio::sync::mpsc;
 
 /// Longer than any update takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The data plane's side: applies updates as a gateway does.
 pub(crate) struct Plane {
