@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::text::Quoted;
 
 /// The annotation that named a class before `spec.ingressClassName`.
-const OLD_ANNOTATION: &str = "kubernetes.io/ingress.class";
+pub(crate) const OLD_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// Is an Ingress ours, and what did that depend on?

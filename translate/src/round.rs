@@ -146,7 +146,7 @@ impl Translator {
         }
     }
 
-    fn has_tls(&self, pattern: &HostPattern) -> bool {
+    pub(crate) fn has_tls(&self, pattern: &HostPattern) -> bool {
         self.tls_hosts.get(pattern).is_some_and(|host| !host.members.is_empty())
     }
 
