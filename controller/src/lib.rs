@@ -12,7 +12,7 @@ use std::time::Duration;
 use features::Route;
 use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
-use translate::{Note, ObjectRef, Options};
+use translate::{Note, ObjectRef, Options, Review};
 
 mod addresses;
 mod batch;
@@ -156,6 +156,8 @@ pub struct Loaded {
     pub broken: Vec<BrokenDocument>,
     /// Fields of a folder's objects that no object of the kind has.
     pub warnings: Vec<BrokenDocument>,
+    /// Every Ingress with the verdicts on its annotations, and traps.
+    pub review: Review,
 }
 
 /// Reads a source once: for `explain` and `lint`. ExternalName Services are not resolved.

@@ -54,5 +54,6 @@ fn translated(changes: Vec<Change>, options: Options) -> Loaded {
         origins: BTreeMap::new(),
         broken: Vec::new(),
         warnings: Vec::new(),
+        review: translator.review(),
     }
 }

@@ -54,9 +54,12 @@ source cannot be read, 2 wrong usage.";
 const LINT_EXAMPLES: &str = "\
 Examples:
   ingora lint ./manifests
-  ingora lint --kubeconfig ~/.kube/config --format json
+  ingora lint --kubeconfig ~/.kube/config --controller-class k8s.io/ingress-nginx \\
+    --configmap ingress-nginx/ingress-nginx-controller --format markdown
+  ingora lint ./manifests --format sarif --fail-on error
 
-Exit code: 0 nothing or only infos, 1 warnings, 2 errors, 64 wrong usage or nothing to read.";
+Exit code: 0 nothing or only infos, 1 warnings or refused annotations, 2 errors, 64 wrong usage or
+nothing to read. --fail-on says what counts.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -1,16 +1,20 @@
-//! `ingora lint`: what is wrong with the objects, with file and line.
-use std::cmp::Reverse;
+//! `ingora lint`: what is wrong with the objects, with file and line, and how they carry over from ingress-nginx.
+mod findings;
+mod markdown;
+mod report;
+mod sarif;
+mod text;
+
 use std::path::PathBuf;
 
-use clap::Args;
-use controller::{BrokenDocument, Loaded, Source};
+use clap::{Args, ValueEnum};
+use controller::Source;
 use serde::Serialize;
-use translate::Severity;
 
 use crate::cli::Printed;
-use crate::explain::Format;
 use crate::failure::Failure;
 use crate::options::{ClassArgs, SourceArgs};
+use report::Report;
 
 /// Flags of `ingora lint`.
 #[derive(Args, Debug)]
@@ -19,9 +23,13 @@ pub(crate) struct LintArgs {
     #[arg(value_name = "DIR", conflicts_with_all = ["manifests", "kubeconfig", "watch_namespace"])]
     dir: Option<PathBuf>,
 
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// Form of the report; sarif is what code review tools read
+    #[arg(long, value_enum, default_value_t = LintFormat::Text)]
+    format: LintFormat,
+
+    /// The least that ends with an exit code other than 0
+    #[arg(long, value_enum, default_value_t = FailOn::Warning)]
+    fail_on: FailOn,
 
     #[command(flatten)]
     source: SourceArgs,
@@ -29,44 +37,38 @@ pub(crate) struct LintArgs {
     classes: ClassArgs,
 }
 
-/// All findings.
-#[derive(Debug, Serialize)]
-struct Findings {
-    findings: Vec<Finding>,
-    errors: usize,
-    warnings: usize,
-    infos: usize,
+/// Form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LintFormat {
+    Text,
+    Json,
+    Markdown,
+    Sarif,
 }
 
-/// A broken document or a note; sorted as they are printed.
-#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Finding {
-    /// Broken documents come first.
-    #[serde(skip)]
-    is_note: bool,
-    file: Option<String>,
-    line: Option<usize>,
-    /// The worst first.
-    #[serde(skip)]
-    rank: Reverse<Severity>,
-    severity: &'static str,
-    /// `Kind namespace/name`; none for a document that cannot be read.
-    object: Option<String>,
-    field: String,
-    reason: &'static str,
-    message: String,
+/// What makes lint fail; each with all that is worse. Refused annotations and keys are warnings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum FailOn {
+    // No doc comments on them: clap would print each on a line of its own.
+    Info,
+    Warning,
+    Refused,
+    Error,
+    Never,
 }
 
 /// Reads the source once and prints what is wrong.
 pub(crate) fn run(args: &LintArgs) -> Result<Printed, Failure> {
     let source = args.dir.clone().map_or_else(|| args.source.source(), Source::Folder);
     let loaded = controller::load(&source, args.classes.options(&source))?;
-    let findings = judge(&loaded);
+    let report = Report::of(&loaded);
     let text = match args.format {
-        Format::Text => render(&findings),
-        Format::Json => json(&findings)?,
+        LintFormat::Text => text::render(&report),
+        LintFormat::Json => json(&report)?,
+        LintFormat::Markdown => markdown::render(&report),
+        LintFormat::Sarif => json(&sarif::log(&report))?,
     };
-    Ok(Printed { text, code: findings.code() })
+    Ok(Printed { text, code: code(&report, args.fail_on) })
 }
 
 /// Pretty JSON with a final newline.
@@ -76,112 +78,53 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::runtime(format!("the answer cannot be written as JSON: {error}")))
 }
 
-fn judge(loaded: &Loaded) -> Findings {
-    let broken = loaded.broken.iter().map(|found| of_document(found, Severity::Error, "BrokenDocument"));
-    let unknown = loaded.warnings.iter().map(|found| of_document(found, Severity::Warning, "UnknownField"));
-    let notes = loaded.notes.iter().map(|note| {
-        let origin = loaded.origins.get(&note.object);
-        Finding {
-            is_note: true,
-            rank: Reverse(note.severity),
-            file: origin.map(|origin| origin.file.display().to_string()),
-            line: origin.map(|origin| origin.line),
-            severity: name(note.severity),
-            object: Some(note.object.to_string()),
-            field: note.field.clone(),
-            reason: note.reason,
-            message: note.message.clone(),
-        }
-    });
-    let mut findings: Vec<Finding> = broken.chain(unknown).chain(notes).collect();
-    findings.sort();
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (errors, warnings, infos) = (count("error"), count("warning"), count("info"));
-    Findings { findings, errors, warnings, infos }
-}
-
-fn of_document(found: &BrokenDocument, severity: Severity, reason: &'static str) -> Finding {
-    Finding {
-        is_note: severity < Severity::Error,
-        rank: Reverse(severity),
-        file: Some(found.origin.file.display().to_string()),
-        line: Some(found.origin.line),
-        severity: name(severity),
-        object: None,
-        field: String::new(),
-        reason,
-        message: found.message.clone(),
-    }
-}
-
-fn name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
-}
-
-impl Findings {
-    fn code(&self) -> u8 {
-        match (self.errors, self.warnings) {
-            (0, 0) => 0,
-            (0, _) => 1,
-            _ => 2,
-        }
-    }
-}
-
-fn render(findings: &Findings) -> String {
-    let mut out = String::new();
-    for finding in &findings.findings {
-        if let (Some(file), Some(line)) = (&finding.file, finding.line) {
-            out.push_str(&format!("{file}:{line}: "));
-        }
-        out.push_str(finding.severity);
-        out.push_str(": ");
-        if let Some(object) = &finding.object {
-            out.push_str(object);
-            out.push_str(": ");
-        }
-        if !finding.field.is_empty() {
-            out.push_str(&finding.field);
-            out.push_str(": ");
-        }
-        out.push_str(&format!("{} ({})\n", finding.message, finding.reason));
-    }
-    out.push_str(&summary(findings));
-    out.push('\n');
-    out
-}
-
-fn summary(findings: &Findings) -> String {
-    let counted = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    let Findings { errors, warnings, infos, .. } = findings;
-    match (errors, warnings, infos) {
-        (0, 0, 0) => "nothing wrong".to_owned(),
-        _ => [counted(*errors, "error"), counted(*warnings, "warning"), counted(*infos, "info")].join(", "),
+/// 2 for errors, 1 for anything less that counts, else 0.
+fn code(report: &Report, fail_on: FailOn) -> u8 {
+    let Report { errors, warnings, infos, .. } = report;
+    let counts = |number: usize, level: FailOn| number > 0 && fail_on <= level;
+    if counts(*errors, FailOn::Error) {
+        2
+    } else {
+        let refused = counts(report.refused(), FailOn::Refused);
+        u8::from(refused || counts(*warnings, FailOn::Warning) || counts(*infos, FailOn::Info))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn findings(errors: usize, warnings: usize, infos: usize) -> Findings {
-        Findings { findings: Vec::new(), errors, warnings, infos }
-    }
+    use report::testing::report;
 
     #[test]
     fn the_exit_code_is_the_worst_finding() {
         for (errors, warnings, infos, want) in [(0, 0, 0, 0), (0, 0, 3, 0), (0, 2, 1, 1), (1, 2, 0, 2)] {
-            assert_eq!(findings(errors, warnings, infos).code(), want);
+            let report = Report { errors, warnings, infos, ..Report::default() };
+            assert_eq!(code(&report, FailOn::Warning), want);
         }
     }
 
     #[test]
-    fn the_summary_counts() {
-        assert_eq!(summary(&findings(0, 0, 0)), "nothing wrong");
-        assert_eq!(summary(&findings(1, 2, 0)), "1 error, 2 warnings, 0 infos");
+    fn fail_on_chooses_what_counts() {
+        let all = Report { errors: 1, warnings: 1, infos: 1, ..Report::default() };
+        let warned = Report { errors: 0, ..all };
+        let info = Report { warnings: 0, infos: 1, ..Report::default() };
+        for (fail_on, want) in [
+            (FailOn::Info, [2, 1, 1]),
+            (FailOn::Warning, [2, 1, 0]),
+            (FailOn::Refused, [2, 0, 0]),
+            (FailOn::Error, [2, 0, 0]),
+            (FailOn::Never, [0, 0, 0]),
+        ] {
+            let all = Report { errors: 1, warnings: 1, infos: 1, ..Report::default() };
+            assert_eq!([code(&all, fail_on), code(&warned, fail_on), code(&info, fail_on)], want, "{fail_on:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_fails_though_it_is_a_warning() {
+        let report = report();
+        let errorless = Report { errors: 0, ..report };
+        assert_eq!(code(&errorless, FailOn::Refused), 1);
+        assert_eq!(code(&errorless, FailOn::Error), 0);
     }
 }

@@ -80,6 +80,11 @@ fn lint_judges_by_severity() {
 }
 
 #[test]
+fn lint_is_a_migration_report() {
+    check("migration");
+}
+
+#[test]
 fn the_examples_want_only_pods_and_a_secret() {
     check("examples");
 }

@@ -32,7 +32,9 @@ impl Store {
     fn put(&mut self, resource: &str, mut object: Value, event: &str, changed: &watch::Sender<u64>) -> Value {
         self.version += 1;
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        object["metadata"]["namespace"] = json!("default");
+        if object["metadata"]["namespace"].is_null() {
+            object["metadata"]["namespace"] = json!("default");
+        }
         object["metadata"]["uid"] = json!(format!("uid-of-{name}"));
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert((resource.to_owned(), name), object.clone());
