@@ -15,12 +15,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::{SinkExt, StreamExt, TryStreamExt};
 use support::client::connect;
 use support::{Folder, Gateway, backends};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -100,6 +103,19 @@ async fn read_until(tcp: &mut TcpStream, what: &str) {
     tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no {what:?}"));
 }
 
+/// A Service with one endpoint, and an Ingress that leads to it.
+fn service(name: &str, address: SocketAddr) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+         addressType: IPv4\nports: [{{port: {}}}]\nendpoints: [{{addresses: [{}]}}]\n---\n\
+         apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}}}\nspec: {{rules: [{{host: {name}.test, http: {{paths: \
+         [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]}}\n",
+        address.port(),
+        address.ip()
+    )
+}
+
 async fn site() -> Folder {
     let folder = Folder::new();
     folder.endpoints(&backends::start(2).await);
@@ -112,18 +128,7 @@ async fn an_upgrade_refuses_nobody_and_lets_streams_finish() {
     let folder = site().await;
     let (end, ended) = oneshot::channel();
     let address = stream(ended).await;
-    folder.write(
-        "stream",
-        &format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: stream}}\nspec: {{ports: [{{port: 80}}]}}\n---\n\
-             apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s, labels: {{kubernetes.io/service-name: stream}}}}\n\
-             addressType: IPv4\nports: [{{port: {}}}]\nendpoints: [{{addresses: [{}]}}]\n---\n\
-             apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: stream}}\nspec: {{rules: [{{host: stream.test, http: {{paths: \
-             [{{path: /, pathType: Prefix, backend: {{service: {{name: stream, port: {{number: 80}}}}}}}}]}}}}]}}\n",
-            address.port(),
-            address.ip()
-        ),
-    );
+    folder.write("stream", &service("stream", address));
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("upgrade");
     let old = Gateway::start_with(folder.path(), &["--upgrade-socket", socket.to_str().unwrap()]);
@@ -142,6 +147,49 @@ async fn an_upgrade_refuses_nobody_and_lets_streams_finish() {
     crowd.leave().await;
     end.send(()).unwrap();
     read_until(&mut long, "last").await;
+    assert!(old.wait(PATIENCE).await, "the old process ended with a failure");
+    let (status, _) = connect(new.http()).await.get("web.test", "/").await.unwrap();
+    assert_eq!(status, 200);
+}
+
+/// A backend that echoes what one WebSocket says.
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.1.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let (mut out, said) = accept_async(tcp).await.unwrap().split();
+        // Whoever talks may leave without a word.
+        drop(said.try_filter(|message| std::future::ready(message.is_text())).forward(&mut out).await);
+    });
+    address
+}
+
+async fn echoes(socket: &mut WebSocketStream<TcpStream>, text: &str) {
+    socket.send(Message::text(text)).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, socket.next()).await.expect("no echo");
+    assert_eq!(answer.unwrap().unwrap(), Message::text(text));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_socket_outlives_an_upgrade_until_the_drain_timeout() {
+    let folder = site().await;
+    folder.write("echo", &service("echo", echo().await));
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("upgrade");
+    let arguments = ["--upgrade-socket", socket.to_str().unwrap(), "--drain-timeout", "4s"];
+    let old = Gateway::start_with(folder.path(), &arguments);
+    old.ready().await;
+    let tcp = TcpStream::connect(old.http()).await.unwrap();
+    let (mut talk, _) = client_async("ws://echo.test/", tcp).await.unwrap();
+    echoes(&mut talk, "before").await;
+    wait_for(&socket).await;
+    let new = Gateway::start_with(folder.path(), &arguments);
+    old.logged("another process serves now").await;
+    new.ready().await;
+    echoes(&mut talk, "after").await;
+    let end = tokio::time::timeout(PATIENCE, talk.next()).await.expect("the old process never lets go");
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
     assert!(old.wait(PATIENCE).await, "the old process ended with a failure");
     let (status, _) = connect(new.http()).await.get("web.test", "/").await.unwrap();
     assert_eq!(status, 200);
