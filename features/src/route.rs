@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use table::{ClusterId, PerCluster, Resolved};
+use table::{ClusterId, Resolved};
 
 use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry, UpstreamTls, body_size};
 
@@ -25,13 +25,10 @@ pub struct Route {
     pub resolved: Resolved,
 }
 
-impl PerCluster for Route {
-    type Policy = ClusterPolicy;
-}
-
 impl table::Policy for Route {
     type Global = crate::Global;
     type Host = crate::ClientAuth;
+    type Cluster = ClusterPolicy;
 }
 
 /// The objects that a rule came from. Texts are empty where there is none.

@@ -27,6 +27,7 @@ struct Number(usize);
 impl Policy for Number {
     type Global = ();
     type Host = ();
+    type Cluster = ();
 }
 
 fn rules(count: usize) -> Arc<Rules<Number>> {

@@ -138,6 +138,7 @@ mod tests {
     impl Policy for &'static str {
         type Global = ();
         type Host = ();
+        type Cluster = ();
     }
 
     fn table() -> Table<&'static str> {

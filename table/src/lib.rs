@@ -27,4 +27,4 @@ pub use rank::Rank;
 pub use resolved::Resolved;
 pub use rules::{Rule, Rules};
 pub use table::{Generation, Policy, Table};
-pub use update::{Facts, PerCluster, Update, WatchFacts};
+pub use update::{Facts, Update, WatchFacts};

@@ -17,6 +17,8 @@ pub trait Policy: Sized {
     type Global: fmt::Debug + Default;
     /// Settings that hold for all rules of a host.
     type Host: fmt::Debug;
+    /// How the endpoints of a cluster are watched, for all rules that use it.
+    type Cluster: fmt::Debug;
 }
 
 /// One generation of everything that requests and handshakes are decided on. Built once, never changed; a clone

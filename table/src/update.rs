@@ -5,20 +5,14 @@ use std::time::{Duration, Instant};
 use crate::backend::{ClusterId, Endpoints};
 use crate::table::{Policy, Table};
 
-/// What a rule's policy says about whole clusters.
-pub trait PerCluster {
-    /// The policy of a cluster: how its endpoints are watched, for all rules that use it.
-    type Policy: std::fmt::Debug;
-}
-
 /// One message of the channel between the planes.
 ///
 /// Applied in the order of the fields, so that connections are made before they are broken: policy and endpoints of a new
 /// cluster arrive before the table that names it, and a cluster retires after the table that no longer does.
 #[derive(Debug)]
-pub struct Update<P: Policy + PerCluster> {
+pub struct Update<P: Policy> {
     /// Policies that are new or changed. A cluster that never had one uses the default.
-    pub policies: Vec<(ClusterId, Arc<P::Policy>)>,
+    pub policies: Vec<(ClusterId, Arc<P::Cluster>)>,
     /// Endpoints that are new or changed.
     pub endpoints: Vec<(ClusterId, Arc<Endpoints>)>,
     /// The next table, if anything but endpoints changed.

@@ -12,6 +12,7 @@ struct Number;
 impl Policy for Number {
     type Global = ();
     type Host = ();
+    type Cluster = ();
 }
 
 fn table() -> Table<Number> {

@@ -70,6 +70,7 @@ struct Label(String, PathMatch);
 impl Policy for Label {
     type Global = ();
     type Host = ();
+    type Cluster = ();
 }
 
 fn table(written: &Written, default_backend: bool) -> Table<Label> {
@@ -200,6 +201,7 @@ struct Place(usize);
 impl Policy for Place {
     type Global = ();
     type Host = ();
+    type Cluster = ();
 }
 
 /// Paths of rules in regex mode.
