@@ -19,6 +19,8 @@ pub struct ClusterPolicy {
     pub service_upstream: bool,
     /// How long a request waits for the first endpoint while there is none; zero answers 503 at once.
     pub hold: Duration,
+    /// How much it gets at a time.
+    pub breaker: Breaker,
 }
 
 impl Default for ClusterPolicy {
@@ -30,7 +32,35 @@ impl Default for ClusterPolicy {
             slow_start_new: false,
             service_upstream: false,
             hold: Duration::ZERO,
+            breaker: Breaker::default(),
         }
+    }
+}
+
+/// How many requests a cluster gets at a time, and how many wait for the others to end (circuit breaking).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Requests in flight at all endpoints together; 0 for no limit.
+    pub requests: u32,
+    /// Requests in flight at each endpoint; with HTTP/1 each of them has a connection of its own. 0 for no limit.
+    pub requests_per_endpoint: u32,
+    /// Requests that wait while a limit is reached.
+    pub pending: u32,
+    /// How long one of them waits.
+    pub pending_timeout: Duration,
+}
+
+impl Breaker {
+    /// Is there any limit?
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.requests > 0 || self.requests_per_endpoint > 0
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { requests: 0, requests_per_endpoint: 0, pending: 1_024, pending_timeout: Duration::from_secs(1) }
     }
 }
 

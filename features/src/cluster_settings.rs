@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::annotation::{Config, Key, OnError, Reader, Row, Support, boolean};
 use crate::units::{duration, number};
-use crate::{Check, CheckKind, ClusterPolicy, Ejection, Keys, Pattern};
+use crate::{Breaker, Check, CheckKind, ClusterPolicy, Ejection, Keys, Pattern};
 
 /// The kind of an active check before its details are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,14 @@ settings! {
         "Time within which an endpoint that is new or returns gets its full share, at most 15m.";
     hold: Duration = "ingora.io/hold-while-empty", "hold-while-empty", "0s", "10s", pause,
         "Time that requests wait for the first endpoint of a Service that has none, at most 15m.";
+    max_requests: u32 = "ingora.io/max-requests", "max-requests", "0", "500", requests,
+        "Requests that are in flight to all endpoints of a Service at a time, up to 1000000; 0 for no limit.";
+    max_requests_per_endpoint: u32 = "ingora.io/max-requests-per-endpoint", "max-requests-per-endpoint", "0", "50", requests,
+        "Requests, and so HTTP/1 connections in use, that are in flight to each endpoint at a time, up to 1000000; 0 for no limit.";
+    max_pending_requests: u32 = "ingora.io/max-pending-requests", "max-pending-requests", "1024", "100", requests,
+        "Requests that wait, first come first served, while a limit on requests is reached, up to 1000000; further ones get 503.";
+    pending_timeout: Duration = "ingora.io/pending-timeout", "pending-timeout", "1s", "250ms", pause,
+        "Time that a request waits while a limit on requests is reached, at most 15m; then it gets 503.";
     service_upstream: bool = "ingora.io/service-upstream", "service-upstream", "false", "true", boolean,
         "Sends requests to the Service's cluster IP instead of its endpoints; without effect for headless Services.";
 }
@@ -166,8 +174,19 @@ impl ClusterSettings {
             slow_start_new: self.slow_start.is_some(),
             service_upstream: self.service_upstream.unwrap_or_default(),
             hold: self.hold.unwrap_or_default(),
+            breaker: self.breaker(),
         };
         (policy, adjusted)
+    }
+
+    fn breaker(&self) -> Breaker {
+        let default = Breaker::default();
+        Breaker {
+            requests: self.max_requests.unwrap_or(default.requests),
+            requests_per_endpoint: self.max_requests_per_endpoint.unwrap_or(default.requests_per_endpoint),
+            pending: self.max_pending_requests.unwrap_or(default.pending),
+            pending_timeout: self.pending_timeout.unwrap_or(default.pending_timeout),
+        }
     }
 
     fn active_check(&self) -> (Option<Check>, Option<String>) {
@@ -267,6 +286,13 @@ fn limit(text: &str) -> Result<u16, String> {
     }
 }
 
+fn requests(text: &str) -> Result<u32, String> {
+    match number(text) {
+        Ok(number @ 0..=1_000_000) => Ok(number),
+        _ => Err("is not a whole number from 0 to 1000000".to_owned()),
+    }
+}
+
 fn percent(text: &str) -> Result<u8, String> {
     match number(text).map(u8::try_from) {
         Ok(Ok(percent @ 1..=90)) => Ok(percent),
@@ -320,11 +346,26 @@ mod tests {
             ("ingora.io/ejection-max-percent", "0"),
             ("ingora.io/slow-start", "1d"),
             ("ingora.io/hold-while-empty", "-1"),
+            ("ingora.io/max-requests", "many"),
+            ("ingora.io/max-requests-per-endpoint", "1000001"),
+            ("ingora.io/max-pending-requests", "-1"),
+            ("ingora.io/pending-timeout", "1h"),
         ] {
             let settings = read_service([("ingora.io/health-check", "http"), (name, value)]);
             assert_eq!(settings.problems.len(), 1, "{name}: {value}");
             assert_eq!(settings.cluster.policy().0, policy(&[("ingora.io/health-check", "http")]), "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn limits_on_requests_are_off_until_one_is_set() {
+        assert!(
+            !policy(&[("ingora.io/max-pending-requests", "5"), ("ingora.io/pending-timeout", "2s")]).breaker.is_on()
+        );
+        let breaker =
+            policy(&[("ingora.io/max-requests", "500"), ("ingora.io/max-requests-per-endpoint", "50")]).breaker;
+        assert_eq!(breaker, Breaker { requests: 500, requests_per_endpoint: 50, ..Breaker::default() });
+        assert!(breaker.is_on());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
 pub use client_auth::{ClientAuth, Mode, Refusal, Valid, strictest};
-pub use cluster_policy::{Check, CheckKind, ClusterPolicy, Ejection};
+pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::ClusterSettings;
 pub use fallback::Fallback;
 pub use global::{

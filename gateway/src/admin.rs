@@ -109,6 +109,7 @@ impl Admin {
         let (metrics, live) = (self.metrics.clone(), self.live.clone());
         let encoded = tokio::task::spawn_blocking(move || {
             metrics.sweep(Instant::now());
+            live.clusters.publish();
             drop(metrics.control.staleness(Instant::now()));
             // Here rather than with each table, so that a change costs nothing for the certificates it leaves alone.
             let table = live.table();

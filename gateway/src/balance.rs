@@ -4,11 +4,13 @@
 //! a number; a choice takes no lock and allocates nothing.
 mod choice;
 mod endpoint;
+mod gradient;
 mod group;
 mod ring;
 
 pub use choice::{Choice, Member, Members};
 pub use endpoint::{Endpoint, SLOWEST};
+pub use gradient::{Bounds, Gradient, Sample};
 pub use group::Group;
 pub use ring::Ring;
 

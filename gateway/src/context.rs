@@ -16,7 +16,7 @@ use crate::phases::compress::Encoder;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
-use crate::upstream::{Attempts, Cluster, Lease};
+use crate::upstream::{Attempts, Cluster, Lease, Room};
 
 /// The state of one request. The rule is found once; a retry must not see another one.
 pub(crate) struct Context {
@@ -35,6 +35,8 @@ pub(crate) struct Context {
     /// The endpoints that were tried; the last one is in use. One whose kept connection was stale may be tried again and
     /// is not among them.
     pub(crate) tried: Vec<SocketAddr>,
+    /// Room for its next try, where there are limits.
+    pub(crate) room: Option<Room>,
     /// The try in use.
     pub(crate) lease: Option<Lease>,
     /// What each try came to.
@@ -73,6 +75,7 @@ impl Context {
             path: None,
             request_id: None,
             tried: Vec::new(),
+            room: None,
             lease: None,
             attempts: Attempts::default(),
             deadline: None,

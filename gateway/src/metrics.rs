@@ -8,6 +8,7 @@ mod connection;
 mod control;
 mod flow;
 pub(crate) mod label;
+mod queue;
 mod register;
 mod rule;
 
@@ -19,6 +20,7 @@ pub(crate) use connection::{
 pub(crate) use control::ControlPlane;
 pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
+pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 
 use std::cell::RefCell;

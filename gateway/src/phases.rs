@@ -6,6 +6,7 @@ pub(crate) mod detour;
 pub(crate) mod log;
 pub(crate) mod peer;
 pub(crate) mod plan;
+pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod retry;

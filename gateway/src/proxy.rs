@@ -26,7 +26,7 @@ use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
-use crate::phases::{body, compress, detour, log, peer, plan, request, response, retry, upstream_request};
+use crate::phases::{body, compress, detour, log, peer, plan, queue, request, response, retry, upstream_request};
 use crate::upstream::Cluster;
 
 /// The proxy that every worker runs.
@@ -137,7 +137,11 @@ impl ProxyHttp for Proxy {
         if context.global().connections.keep_alive.is_some_and(|idle| idle.is_zero()) {
             session.set_keepalive(None);
         }
-        let decision = self.hold(decision, context).await;
+        context.limit(session.is_upgrade_req());
+        let decision = match self.hold(decision, context).await {
+            Decision::Proceed if queue::is_due(self, context) => Box::pin(queue::enter(self, session, context)).await?,
+            decision => decision,
+        };
         match detour::instead(self, decision, context) {
             // The loop above leaves none.
             Decision::Ask(_) => Ok(true),
@@ -146,7 +150,6 @@ impl ProxyHttp for Proxy {
                     context.copy = self.copies.begin(session, *copy);
                 }
                 Self::let_upgrades_idle(session, context);
-                context.limit(session.is_upgrade_req());
                 Ok(false)
             }
             Decision::Answer(answer) => {
@@ -162,6 +165,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        if queue::is_due(self, context) {
+            Box::pin(queue::enter_again(self, session, context)).await?;
+        }
         peer::choose(self, session, context)
     }
 

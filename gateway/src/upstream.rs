@@ -2,11 +2,13 @@
 mod attempt;
 mod budget;
 mod cluster;
+mod gate;
 mod health;
 mod lease;
 mod peer;
 mod peers;
 mod registry;
+mod room;
 mod secure;
 
 pub(crate) use attempt::{Attempt, Attempts};
@@ -17,3 +19,4 @@ pub(crate) use lease::Lease;
 pub(crate) use peer::{Waits, peer};
 pub(crate) use peers::peers;
 pub(crate) use registry::Registry;
+pub(crate) use room::{Room, Want};

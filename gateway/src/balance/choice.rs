@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use features::Balance;
 
+use super::group::has_room;
 use super::hash::{self, below, mix};
 use super::{Ask, Endpoint, Group, Ring};
 
@@ -88,6 +89,8 @@ pub struct Choice {
     /// The share of requests that stays in the own zone.
     near_share: f32,
     panic: bool,
+    /// Requests in flight with which an endpoint gets no more; 0 for no limit.
+    most: u32,
 }
 
 impl Choice {
@@ -110,7 +113,19 @@ impl Choice {
             (_, true) => 1.0,
             _ => HEADROOM * near.iter().count() as f32 / all_near as f32,
         };
-        Self { members, near, far, near_share, panic }
+        Self { members, near, far, near_share, panic, most: 0 }
+    }
+
+    /// Endpoints with so many requests in flight are not chosen; 0 for no limit.
+    #[must_use]
+    pub fn limited(self, most: u32) -> Self {
+        Self { near: self.near.limited(most), far: self.far.limited(most), most, ..self }
+    }
+
+    /// Requests in flight with which an endpoint gets no more; 0 for no limit.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.most
     }
 
     /// The members it was made from.
@@ -206,12 +221,16 @@ impl Choice {
     }
 
     fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
-        ((self.panic && ask.tried.is_empty()) || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
+        ((self.panic && ask.tried.is_empty()) || !endpoint.is_out())
+            && !ask.tried.contains(&endpoint.address())
+            && has_room(endpoint, self.most)
     }
 
     #[cold]
     fn untried(&self, key: u64, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
-        self.from(key).find(|endpoint| !ask.tried.contains(&endpoint.address()))
+        // While the others merely have enough to do, an endpoint that is out stays out.
+        let last = |endpoint: &Endpoint| self.most == 0 || (self.panic && has_room(endpoint, self.most));
+        self.from(key).find(|endpoint| !ask.tried.contains(&endpoint.address()) && last(endpoint))
     }
 
     /// What each endpoint would have in flight if all had the same, this request included; of many endpoints, some.

@@ -81,7 +81,23 @@ impl Endpoint {
 
     /// A request goes to it. Returns the requests since its last answer, this one included.
     pub fn begin(&self, now: u64) -> u32 {
+        self.enter();
+        self.asked(now)
+    }
+
+    /// A request is about to go to it; it is in flight from here on.
+    pub fn enter(&self) {
         self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// As [`Endpoint::enter`], unless so many are in flight already.
+    pub fn try_enter(&self, most: u32) -> bool {
+        let more = |now: u32| (now < most).then(|| now + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    /// A request that has entered is sent. Returns the requests since its last answer, this one included.
+    pub fn asked(&self, now: u64) -> u32 {
         let before = self.unanswered.fetch_add(1, Relaxed);
         if before == 0 {
             self.unanswered_since.store(now, Relaxed);
@@ -263,6 +279,14 @@ mod tests {
         assert!(endpoint.cost(0).unwrap() > 19_999.0);
         endpoint.end();
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn no_more_enter_than_may() {
+        let endpoint = endpoint();
+        assert!(endpoint.try_enter(2) && endpoint.try_enter(2) && !endpoint.try_enter(2));
+        endpoint.end();
+        assert!(endpoint.try_enter(2) && endpoint.in_flight() == 2);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Group {
     slow: bool,
     /// Endpoints that are out of the rotation are chosen as well.
     with_out: bool,
+    /// Requests in flight with which an endpoint gets no more; 0 for no limit.
+    most: u32,
 }
 
 impl Group {
@@ -32,7 +34,14 @@ impl Group {
             order: order(&weights),
             endpoints: members.into_iter().map(|(endpoint, _)| endpoint.clone()).collect(),
             with_out,
+            most: 0,
         }
+    }
+
+    /// Endpoints with so many requests in flight are not chosen; 0 for no limit.
+    #[must_use]
+    pub fn limited(self, most: u32) -> Self {
+        Self { most, ..self }
     }
 
     /// Is there nothing to choose?
@@ -106,7 +115,9 @@ impl Group {
 
     /// A request that has failed once goes to what is in the rotation, while there is something.
     fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
-        ((self.with_out && ask.tried.is_empty()) || !endpoint.is_out()) && !ask.tried.contains(&endpoint.address())
+        ((self.with_out && ask.tried.is_empty()) || !endpoint.is_out())
+            && !ask.tried.contains(&endpoint.address())
+            && has_room(endpoint, self.most)
     }
 
     /// Any endpoint from a place on: rather one whose slow start admits the request, rather one in the rotation.
@@ -116,9 +127,16 @@ impl Group {
         let all = || (0..places).map(|step| from.wrapping_add(step)).filter_map(|place| Some((place, self.at(place)?)));
         let admitted = all().find(|(place, endpoint)| self.takes(endpoint, ask, *place));
         let usable = || all().find(|(_, endpoint)| self.may(endpoint, ask));
-        let untried = || all().find(|(_, endpoint)| !ask.tried.contains(&endpoint.address()));
+        // While the others merely have enough to do, an endpoint that is out stays out.
+        let last = |endpoint: &Endpoint| self.most == 0 || (self.with_out && has_room(endpoint, self.most));
+        let untried = || all().find(|(_, endpoint)| !ask.tried.contains(&endpoint.address()) && last(endpoint));
         admitted.or_else(usable).or_else(untried).map(|(_, endpoint)| endpoint)
     }
+}
+
+/// Has it fewer requests in flight than it may? 0 is no limit.
+pub(super) fn has_room(endpoint: &Endpoint, most: u32) -> bool {
+    most == 0 || endpoint.in_flight() < most
 }
 
 /// Does slow start let an endpoint have this request? By chance, so that its share is met.
@@ -237,6 +255,24 @@ mod tests {
         let group = Group::new(&members, 0, false);
         assert!(members.iter().all(|(endpoint, _)| endpoint.eject()));
         assert!(group.in_turn(0, &ask(0)).is_some() && group.peak_ewma(&ask(0)).is_some());
+    }
+
+    #[test]
+    fn an_endpoint_at_its_limit_gets_nothing_and_one_that_is_out_does_not_help() {
+        let members = members(&[1, 1, 1]);
+        let group = Group::new(&members, 0, false).limited(1);
+        members[0].0.enter();
+        members[1].0.eject();
+        for random in 0..50 {
+            let ask = ask(mix(random));
+            for chosen in [group.in_turn(0, &ask), group.least_requests(&ask), group.peak_ewma(&ask)] {
+                assert_eq!(chosen.unwrap().address().port(), 3);
+            }
+        }
+        members[2].0.enter();
+        assert!(group.in_turn(0, &ask(0)).is_none() && group.at_random(&ask(1)).is_none());
+        members[0].0.end();
+        assert_eq!(group.in_turn(1, &ask(0)).unwrap().address().port(), 1);
     }
 
     #[test]

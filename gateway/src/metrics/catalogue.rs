@@ -73,7 +73,8 @@ pub fn metrics_catalogue() -> Result<Vec<MetricDoc>, crate::Error> {
 /// Metric, label and value of every series that is published from the start or with the first rule and cluster.
 fn values(made: &RefCell<Vec<MetricDoc>>) -> Result<BTreeSet<(String, String, String)>, prometheus::Error> {
     let metrics = Metrics::noted(Registry::new(), made)?;
-    let _cluster = metrics.cluster(&ClusterId::new("", "", ServicePort::Number(0)));
+    let cluster = metrics.cluster(&ClusterId::new("", "", ServicePort::Number(0)));
+    let _queue = cluster.queue();
     let rule = metrics.rule(&Arc::new(Labels::default()));
     for method in MethodLabel::ALL {
         rule.observe(*method, 200, 0.0);

@@ -7,6 +7,7 @@ use table::ClusterId;
 
 use super::flow::{Flow, FlowMetrics};
 use super::label::{ByLabel, ClosedLabel, closed_label};
+use super::queue::{QueueMetrics, Queues};
 use super::register::Register;
 use crate::upstream::Why;
 
@@ -44,10 +45,12 @@ closed_label! {
 pub(crate) struct ClusterMetrics {
     connects: ByLabel<ConnectResult, IntCounter>,
     endpoints: ByLabel<EndpointState, IntGauge>,
+    in_flight: IntGauge,
     /// Retries, and what was refused.
     pub(crate) flow: FlowMetrics,
     /// Resolved when something happens: few clusters ever lose an endpoint.
     rare: Rare,
+    queues: Queues,
     port: String,
     id: ClusterId,
 }
@@ -89,6 +92,16 @@ impl ClusterMetrics {
         self.rare.panic.with_label_values(&self.labels()).set(panics.into());
     }
 
+    /// Publishes how many requests are in flight.
+    pub(crate) fn in_flight(&self, number: u32) {
+        self.in_flight.set(number.into());
+    }
+
+    /// Where it is counted who waits for room. Takes a lock: keep the result.
+    pub(crate) fn queue(&self) -> QueueMetrics {
+        self.queues.resolve(&self.id)
+    }
+
     fn labels(&self) -> [&str; 3] {
         [self.id.namespace(), self.id.service(), &self.port]
     }
@@ -107,8 +120,10 @@ impl ClusterMetrics {
 pub(super) struct Clusters {
     connects: IntCounterVec,
     endpoints: IntGaugeVec,
+    in_flight: IntGaugeVec,
     rare: Rare,
     flow: Flow,
+    queues: Queues,
     handles: Mutex<HashMap<ClusterId, Arc<ClusterMetrics>>>,
 }
 
@@ -124,6 +139,11 @@ impl Clusters {
                 "upstream_endpoints",
                 "Endpoints by whether they may get requests.",
                 &["namespace", "service", "port", "state"],
+            )?,
+            in_flight: register.gauges(
+                "upstream_requests_in_flight",
+                "Requests in flight at the endpoints of a Service; at endpoints of several Services those of all of them.",
+                &["namespace", "service", "port"],
             )?,
             rare: Rare {
                 ejections: register.counters(
@@ -143,6 +163,7 @@ impl Clusters {
                 )?,
             },
             flow: Flow::new(register)?,
+            queues: Queues::new(register)?,
             handles: Mutex::default(),
         })
     }
@@ -158,8 +179,10 @@ impl Clusters {
         ClusterMetrics {
             connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
             endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
+            in_flight: self.in_flight.with_label_values(&[namespace, service, &port]),
             flow: self.flow.resolve(id),
             rare: self.rare.clone(),
+            queues: self.queues.clone(),
             port,
             id: id.clone(),
         }
@@ -171,12 +194,14 @@ impl Clusters {
             return;
         }
         self.flow.retire(id);
+        self.queues.retire(id);
         let port = id.port().to_string();
         let (namespace, service): (&str, &str) = (id.namespace(), id.service());
         // All of them were made together; one that is gone already is what is wanted.
         for result in ConnectResult::TEXTS {
             drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
         }
+        drop(self.in_flight.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.returns.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.panic.remove_label_values(&[namespace, service, &port]));
         for reason in Why::TEXTS {
@@ -204,7 +229,7 @@ mod tests {
         cluster.flow.retry(RetryReason::Status);
         cluster.endpoints(3, 1);
         let all = lines(&metrics, r#"namespace="shop""#);
-        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + RetryReason::TEXTS.len() + 1);
+        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + RetryReason::TEXTS.len() + 2);
         for line in [
             r#"ingora_upstream_connects_total{namespace="shop",port="web",result="refused",service="cart"} 1"#,
             r#"ingora_upstream_retries_total{namespace="shop",port="web",reason="status",service="cart"} 1"#,

@@ -1,5 +1,4 @@
 //! Which endpoint gets the request, and how long it may take.
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,14 @@ use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
-use crate::upstream::{self, Cluster, Lease, Waits, Why};
+use crate::upstream::{self, Cluster, Lease, Room, Waits, Want, Why};
 
 /// What the default backend speaks.
 const PAGES: Protocol = Protocol::Http;
 
 /// Chooses an endpoint that was not tried yet.
 pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Context { rule: Some(rule), tried, attempts, lease, edits, deadline, detour, .. } = context else {
+    let Context { rule: Some(rule), tried, attempts, room, lease, edits, deadline, detour, .. } = context else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
     let Some(cluster) = proxy.cluster(rule, detour.as_deref()) else {
@@ -29,8 +28,9 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     };
     // After every endpoint has failed once, a retry goes to any of them again.
     let (balance, key, now) = (rule.policy.balance, edits.as_ref().and_then(|edits| edits.key), Instant::now());
-    let pick = |tried: &[SocketAddr]| cluster.pick(balance, tried, key, now);
-    let Some(endpoint) = pick(tried).or_else(|| pick(&[])) else {
+    let want = Want { balance, tried, key, deadline: *deadline };
+    let chosen = room.take().or_else(|| cluster.choose(&want, now).map(Room::unlimited));
+    let Some(room) = chosen else {
         return answer(503, "the service has no endpoint");
     };
     let Some(waits) = waits(&rule.policy.upstream, *deadline, session.is_upgrade_req(), now) else {
@@ -40,8 +40,8 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     if tried.is_empty() {
         cluster.budget.deposit();
     }
-    let (address, incarnation) = (endpoint.address(), endpoint.incarnation());
-    *lease = Some(Lease::new(endpoint, cluster, rule, now));
+    let (address, incarnation) = (room.endpoint().address(), room.endpoint().incarnation());
+    *lease = Some(Lease::new(room, cluster, rule, now));
     tried.push(address);
     attempts.begin(address, now);
     let upstream = &rule.policy.upstream;

@@ -25,7 +25,7 @@ pub(crate) enum Decision {
 }
 
 impl Decision {
-    fn answer(status: u16, reason: &'static str) -> Self {
+    pub(super) fn answer(status: u16, reason: &'static str) -> Self {
         Self::Answer(Box::new(Answer { status, fields: Vec::new(), body: None, reason }))
     }
 }

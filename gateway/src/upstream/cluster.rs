@@ -1,7 +1,7 @@
 //! One cluster at run time: its endpoints, its policy, and what requests choose from.
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -10,9 +10,10 @@ use table::{ClusterId, Endpoints, Readiness};
 use tokio::sync::Notify;
 
 use super::budget::Budget;
+use super::gate::Gate;
 use super::health::{Contribution, Health};
 use crate::balance::{Ask, Choice, Endpoint, Member, Members};
-use crate::metrics::ClusterMetrics;
+use crate::metrics::{ClusterMetrics, QueueMetrics};
 
 /// The endpoints of one service port. Shared by every rule that names it, and kept across tables.
 ///
@@ -32,10 +33,14 @@ pub(crate) struct Cluster {
     changed: Notify,
     /// Requests that wait for an endpoint.
     held: AtomicUsize,
+    /// What limits its requests, if anything does.
+    pub(crate) gate: Gate,
     /// What retries may take.
     pub(crate) budget: Budget,
     /// Resolved handles.
     pub(crate) metrics: Arc<ClusterMetrics>,
+    /// Resolved when a request first has to wait.
+    queue_metrics: OnceLock<QueueMetrics>,
 }
 
 /// Requests that may wait for the first endpoint of a cluster at a time.
@@ -72,8 +77,10 @@ impl Cluster {
             inner: Mutex::default(),
             changed: Notify::new(),
             held: AtomicUsize::new(0),
+            gate: Gate::default(),
             budget: Budget::default(),
             metrics,
+            queue_metrics: OnceLock::new(),
         }
     }
 
@@ -83,6 +90,8 @@ impl Cluster {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         self.contribute(&mut inner);
         self.remake(&inner);
+        drop(inner);
+        self.gate.set(policy.breaker.is_on(), policy.breaker.requests);
     }
 
     /// The policy.
@@ -143,11 +152,14 @@ impl Cluster {
     }
 
     fn remake(&self, inner: &Inner) {
-        let max = self.policy.load().ejection.max_percent;
-        let choice = Choice::new(inner.members.clone(), self.health.now(), max);
+        let policy = self.policy.load();
+        let choice = Choice::new(inner.members.clone(), self.health.now(), policy.ejection.max_percent)
+            .limited(policy.breaker.requests_per_endpoint);
         let out = inner.members.list().iter().filter(|member| member.endpoint.is_out()).count();
         self.metrics.ejected(out);
         let panicked = self.choice.swap(Arc::new(choice)).panics();
+        // One that came or returned may have room.
+        self.gate.wake();
         let panics = self.choice.load().panics();
         if panics != panicked {
             self.metrics.panics(panics);
@@ -172,6 +184,26 @@ impl Cluster {
         }
         let ask = Ask { now: self.health.at(now), random: fastrand::u64(..), tried, key };
         self.choice.load().pick(balance, &self.turn, &ask).cloned()
+    }
+
+    /// Publishes what is only looked up when somebody asks.
+    pub(super) fn publish(&self) {
+        let members = self.inner.lock().unwrap_or_else(PoisonError::into_inner).members.clone();
+        let in_flight = members.list().iter().map(|member| member.endpoint.in_flight());
+        self.metrics.in_flight(in_flight.fold(0, u32::saturating_add));
+        if self.gate.is_on() || self.queue_metrics.get().is_some() {
+            self.queue_metrics().publish(self.gate.waiting(), self.gate.most());
+        }
+    }
+
+    /// Requests in flight with which an endpoint gets no more; 0 for no limit.
+    pub(super) fn most_per_endpoint(&self) -> u32 {
+        self.choice.load().most()
+    }
+
+    /// Where it is counted who waits, and who was turned away.
+    pub(crate) fn queue_metrics(&self) -> &QueueMetrics {
+        self.queue_metrics.get_or_init(|| self.metrics.queue())
     }
 
     /// Is there an endpoint that is not among `tried`?

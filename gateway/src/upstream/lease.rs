@@ -7,6 +7,7 @@ use table::Rule;
 
 use super::cluster::Cluster;
 use super::health::{Suspect, Why};
+use super::room::Room;
 use crate::balance::{Endpoint, hash};
 
 /// Requests without an answer from which on an endpoint may count as silent.
@@ -18,17 +19,17 @@ const SILENT_FACTOR: u32 = 20;
 
 /// A request at an endpoint. Ends when dropped.
 pub(crate) struct Lease {
-    endpoint: Arc<Endpoint>,
+    room: Room,
     began: Instant,
     answered: bool,
 }
 
 impl Lease {
     /// A request begins.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, cluster: &Cluster, rule: &Arc<Rule<Route>>, began: Instant) -> Self {
+    pub(crate) fn new(room: Room, cluster: &Cluster, rule: &Arc<Rule<Route>>, began: Instant) -> Self {
         let now = cluster.health().at(began);
-        let unanswered = endpoint.begin(now);
-        let this = Self { endpoint, began, answered: false };
+        let unanswered = room.endpoint().asked(now);
+        let this = Self { room, began, answered: false };
         if unanswered >= SILENT_REQUESTS {
             this.suspect_silence(cluster, rule, now);
         }
@@ -37,19 +38,19 @@ impl Lease {
 
     /// What names the endpoint in a cookie.
     pub(crate) fn identity(&self) -> u64 {
-        hash::endpoint(self.endpoint.address())
+        hash::endpoint(self.room.endpoint().address())
     }
 
     /// The head of the answer has come.
     pub(crate) fn answered(&mut self, cluster: &Cluster, rule: &Arc<Rule<Route>>, status: u16) {
         let now = Instant::now();
         let micros = now.saturating_duration_since(self.began).as_secs_f32() * 1_000_000.0;
-        self.endpoint.answered(micros, cluster.health().at(now));
+        self.room.endpoint().answered(micros, cluster.health().at(now));
         self.answered = true;
         if matches!(status, 502..=504) {
             self.count_failure(cluster, rule, Why::Errors);
         } else {
-            self.endpoint.succeeded();
+            self.room.endpoint().succeeded();
         }
     }
 
@@ -73,7 +74,7 @@ impl Lease {
     #[cold]
     fn count_failure(&self, cluster: &Cluster, rule: &Arc<Rule<Route>>, why: Why) {
         let limit = u32::from(cluster.policy().ejection.failures);
-        if self.endpoint.failed() >= limit && limit > 0 {
+        if self.room.endpoint().failed() >= limit && limit > 0 {
             self.eject(cluster, rule, why);
         }
     }
@@ -83,7 +84,7 @@ impl Lease {
     fn suspect_silence(&self, cluster: &Cluster, rule: &Arc<Rule<Route>>, now: u64) {
         let limit = cluster.typical().map_or(SILENT_FOR, |typical| SILENT_FOR.max(typical * SILENT_FACTOR));
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        if self.endpoint.silence(now) < limit || cluster.policy().ejection.failures == 0 {
+        if self.room.endpoint().silence(now) < limit || cluster.policy().ejection.failures == 0 {
             return;
         }
         let members = cluster.members();
@@ -94,12 +95,6 @@ impl Lease {
     }
 
     fn eject(&self, cluster: &Cluster, rule: &Arc<Rule<Route>>, why: Why) {
-        cluster.health().eject(Suspect { endpoint: self.endpoint.clone(), why, rule: Some(rule.clone()) });
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.endpoint.end();
+        cluster.health().eject(Suspect { endpoint: self.room.endpoint().clone(), why, rule: Some(rule.clone()) });
     }
 }

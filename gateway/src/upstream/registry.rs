@@ -46,6 +46,11 @@ impl Registry {
         all
     }
 
+    /// Publishes what is only looked up when somebody asks for metrics.
+    pub(crate) fn publish(&self) {
+        self.all().iter().for_each(|cluster| cluster.publish());
+    }
+
     /// The clusters that had requests since the last call.
     pub(super) fn active(&self) -> Vec<Arc<Cluster>> {
         let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,6 +17,8 @@ mod broken_backends;
 #[cfg(test)]
 mod canonical_path;
 #[cfg(test)]
+mod circuit_breaking;
+#[cfg(test)]
 mod client_certificates;
 #[cfg(test)]
 mod compression;

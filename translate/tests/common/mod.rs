@@ -189,6 +189,9 @@ fn policy_text(policy: &ClusterPolicy) -> Vec<String> {
     if !policy.hold.is_zero() {
         text.push(format!("hold {:?}", policy.hold));
     }
+    if policy.breaker != default.breaker {
+        text.push(format!("{:?}", policy.breaker));
+    }
     text
 }
 
