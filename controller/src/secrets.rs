@@ -123,7 +123,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Forwards batches, until one of the two sides is gone.
     pub(crate) async fn run(mut self, mut incoming: mpsc::Receiver<Batch>, outgoing: mpsc::Sender<Batch>) {
-        let (mut pause, mut again, mut synced) = (AGAIN.0, Instant::now() + AGAIN.0, false);
+        let (mut pause, mut again, mut synced) = (AGAIN.0, None, false);
         let mut blind = tokio::time::interval(BLIND);
         loop {
             let mut batch = Batch { arrived: std::time::Instant::now(), changes: Vec::new(), synced: false };
@@ -140,9 +140,9 @@ impl Stage {
                 Some(changed) = self.changed.recv() => {
                     changed.into_iter().filter(|secret| self.referred.contains(secret)).collect()
                 }
-                () = tokio::time::sleep_until(again), if !self.later.is_empty() => {
-                    pause = (pause * 2).min(AGAIN.1);
-                    std::mem::take(&mut self.later)
+                () = until(again) => {
+                    (again, pause) = (None, (pause * 2).min(AGAIN.1));
+                    std::mem::take(&mut self.later).into_iter().filter(|secret| self.referred.contains(secret)).collect()
                 }
                 _ = blind.tick(), if self.blind.load(Ordering::Relaxed) => self.referred.all(),
             };
@@ -152,9 +152,10 @@ impl Stage {
             batch.changes.splice(0..0, secrets);
             batch.changes.extend(dropped.into_iter().map(Change::Delete));
             if self.later.is_empty() {
-                pause = AGAIN.0;
+                (again, pause) = (None, AGAIN.0);
+            } else {
+                again.get_or_insert(Instant::now() + pause);
             }
-            again = Instant::now() + pause;
             if (batch.synced || !batch.changes.is_empty()) && outgoing.send(batch).await.is_err() {
                 return;
             }
@@ -167,20 +168,31 @@ impl Stage {
         let mut reading = stream::iter(wanted.clone())
             .map(async |secret| (read(&client, limit, &secret).await, secret))
             .buffer_unordered(AT_ONCE);
-        let mut changes = Vec::new();
+        let (mut changes, mut failure) = (Vec::new(), None);
         while let Ok(Some((result, secret))) = tokio::time::timeout_at(end, reading.next()).await {
             match result {
                 Ok(change) => changes.push(change),
                 // Nothing changes before somebody grants the right.
                 Err(fault) if fault.is_forbidden() => tracing::warn!("{}", forbidden(&secret)),
-                Err(error) => {
-                    tracing::warn!(%secret, %error, "the Secret cannot be read and is asked for again");
+                Err(fault) => {
+                    failure.get_or_insert((secret, fault));
                     continue;
                 }
             }
             wanted.remove(&secret);
         }
+        if let Some((secret, error)) = failure {
+            let count = wanted.len();
+            tracing::warn!(count, first = %secret, %error, "Secrets cannot be read and are asked for again");
+        }
         self.later.append(&mut wanted);
         changes
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
