@@ -262,12 +262,13 @@ pub fn read_service<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)
     ServiceSettings { balance, cluster, problems: reader.finish() }
 }
 
-/// Runs a plan until a feature answers or asks. `seen` learns each step: serving drops it, explaining prints it.
+/// Runs a plan until a feature answers or asks. `seen` learns each step, with all edits so far: serving drops it,
+/// explaining prints it.
 pub fn run(
     plan: &[Configured],
     request: &Request<'_>,
     edits: &mut Edits,
-    seen: impl FnMut(&'static str, &Verdict),
+    seen: impl FnMut(&Configured, &Verdict, &Edits),
 ) -> Verdict {
     run_from(plan, 0, request, edits, seen)
 }
@@ -278,12 +279,12 @@ pub fn resume(
     request: &Request<'_>,
     edits: &mut Edits,
     reply: &Reply,
-    mut seen: impl FnMut(&'static str, &Verdict),
+    mut seen: impl FnMut(&Configured, &Verdict, &Edits),
 ) -> Verdict {
     let asked = edits.asked;
     let Some(feature) = plan.get(asked) else { return Verdict::status(500, "reply_unread") };
     let verdict = feature.on_reply(request, edits, reply);
-    seen(feature.name(), &verdict);
+    seen(feature, &verdict, edits);
     if verdict == Verdict::Continue { run_from(plan, asked + 1, request, edits, seen) } else { verdict }
 }
 
@@ -292,11 +293,11 @@ fn run_from(
     first: usize,
     request: &Request<'_>,
     edits: &mut Edits,
-    mut seen: impl FnMut(&'static str, &Verdict),
+    mut seen: impl FnMut(&Configured, &Verdict, &Edits),
 ) -> Verdict {
     for (index, feature) in plan.iter().enumerate().skip(first) {
         let verdict = feature.on_request(request, edits);
-        seen(feature.name(), &verdict);
+        seen(feature, &verdict, edits);
         if verdict != Verdict::Continue {
             edits.asked = index;
             return verdict;

@@ -57,7 +57,7 @@ fn runs_safely(plan: &[features::Configured]) {
             world: &StillWorld,
         };
         let (mut last, mut edits) = (None, Edits::default());
-        let verdict = features::run(plan, &request, &mut edits, |_, verdict| last = Some(verdict.clone()));
+        let verdict = features::run(plan, &request, &mut edits, |_, verdict, _| last = Some(verdict.clone()));
         assert_eq!(last.unwrap_or(Verdict::Continue), verdict);
         let mut response = http::Response::new(());
         if let Verdict::Answer(answer) = &verdict {

@@ -1,8 +1,12 @@
 //! `ingora explain`: what would happen to a request, and why.
 mod decision;
+mod provenance;
 mod request;
+mod steps;
 mod text;
 mod view;
+
+use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
@@ -25,6 +29,10 @@ pub(crate) struct ExplainArgs {
     #[arg(short = 'X', long = "request", value_name = "METHOD", default_value = "GET")]
     method: String,
 
+    /// Address of the client, for lists of addresses; without it nobody is known
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
+
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -45,6 +53,7 @@ pub(crate) enum Format {
 /// Reads the source, decides as the proxy does, and tells all of it.
 pub(crate) fn run(args: &ExplainArgs) -> Result<Printed, Failure> {
     let request = request::parse(&args.url, &args.method, &args.headers).map_err(Failure::usage)?;
+    let request = request::Asked { client: args.client, ..request };
     let source = args.source.source();
     let loaded = controller::load(&source, args.classes.options(&source))?;
     let explanation = decision::explain(&loaded, &request);

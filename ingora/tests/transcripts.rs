@@ -75,6 +75,11 @@ fn explain_names_winner_losers_and_the_answer() {
 }
 
 #[test]
+fn explain_tells_each_feature_with_its_source_and_what_it_changes() {
+    check("explain-features");
+}
+
+#[test]
 fn lint_judges_by_severity() {
     check("lint");
 }

@@ -147,7 +147,7 @@ fn answer(plane: &Plane, asked: &str) -> String {
 /// What the features of the rule decide: the answer, or what the endpoint and the client get.
 fn decided(rule: &table::Rule<features::Route>, request: &Request<'_>) -> String {
     let (plan, mut edits) = (&rule.policy.plan, Edits::default());
-    let verdict = features::run(plan, request, &mut edits, |_, _| ());
+    let verdict = features::run(plan, request, &mut edits, |_, _, _| ());
     let mut head = http::Response::new(());
     let mut text = match &verdict {
         Verdict::Continue => String::new(),

@@ -26,7 +26,7 @@ pub(crate) fn on_request(
     let mut edits = Box::<Edits>::default();
     let counting = Counting { limiter, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(rule, session, host, context) };
-    let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _| ());
+    let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _, _| ());
     context.edits = Some(edits);
     context.entered = counting.entered.take();
     verdict
@@ -46,7 +46,7 @@ pub(crate) fn on_reply(limiter: &Arc<Limiter>, session: &Session, context: &mut 
     let host = host.as_ref().map_or("", RequestHost::as_str);
     let counting = Counting { limiter, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(&rule, session, host, context) };
-    let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _| ());
+    let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _, _| ());
     context.edits = Some(edits);
     if let Some(entered) = counting.entered.take() {
         context.entered = Some(entered);

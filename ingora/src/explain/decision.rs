@@ -3,16 +3,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use controller::Loaded;
-use features::{Ask, Backend, Edits, Protocol, Request, Route, StillWorld, Verdict};
+use features::{Backend, Protocol, Request, Route, StillWorld, Verdict};
 use table::{
     Candidate, Certificate, ClusterId, Endpoint, HostPattern, PathMatch, Readiness, RequestHost, RequestPath, Rule,
 };
 use translate::{Kind, Note, ObjectRef};
 
+use super::provenance::Provenance;
 use super::request::Asked;
-use super::view::{
-    Answer, CertificateView, ClusterView, EndpointView, Explanation, FeatureView, HostView, RequestView, RuleView,
-};
+use super::steps::{self, location};
+use super::view::{Answer, CertificateView, ClusterView, EndpointView, Explanation, HostView, RequestView, RuleView};
 
 /// Rules that do not match and are shown nevertheless; the rest is only counted.
 const SHOWN_LOSERS: usize = 10;
@@ -73,7 +73,7 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
         path: path.as_str(),
         target: &asked.target,
         headers: &asked.headers,
-        client: None,
+        client: asked.client,
         port: if asked.tls { 443 } else { 80 },
         request_id: "",
         labels: &rule.policy.labels,
@@ -89,20 +89,34 @@ fn outcome(loaded: &Loaded, rule: &Rule<Route>, request: &Request<'_>, told: &mu
         Backend::Refused(why) => return answered(503, *why),
         Backend::Cluster(cluster) => cluster,
     };
-    let verdict = features::run(&route.plan, request, &mut Edits::default(), |name, verdict| {
-        told.features.push(FeatureView { name, decision: in_words(verdict) });
-    });
+    let walk = steps::walk(&route.plan, request, &Provenance::of(loaded, &route.labels));
+    told.features = walk.features;
+    told.settings = walk.settings;
     told.cluster = Some(cluster_view(loaded, cluster, route.upstream.protocol));
-    if let Verdict::Answer(answer) = &verdict {
-        let text = match location(answer) {
-            Some(location) => format!("{}, redirected to {location}", answer.status),
-            None => format!("{}, because of {}", answer.status, answer.reason),
-        };
-        return Answer { status: Some(answer.status), text };
+    let next = match &walk.verdict {
+        Verdict::Answer(answer) => answer_of(answer),
+        Verdict::Continue | Verdict::Ask(_) => endpoint(loaded, cluster, told),
+    };
+    match walk.assumed.as_slice() {
+        [] => next,
+        assumed => Answer {
+            status: None,
+            text: format!("decided by {}; if that lets it pass: {}", assumed.join(" and "), next.text),
+        },
     }
-    if let Verdict::Ask(ask) = &verdict {
-        return Answer { status: None, text: format!("decided by {}", asked(ask)) };
-    }
+}
+
+/// The gateway's own answer.
+fn answer_of(answer: &features::Answer) -> Answer {
+    let text = match location(answer) {
+        Some(location) => format!("{}, redirected to {location}", answer.status),
+        None => format!("{}, because of {}", answer.status, answer.reason),
+    };
+    Answer { status: Some(answer.status), text }
+}
+
+/// Who gets what no feature answers.
+fn endpoint(loaded: &Loaded, cluster: &ClusterId, told: &Explanation) -> Answer {
     // Only a resolver knows the endpoints of an ExternalName.
     if !loaded.endpoints.contains_key(cluster) {
         return Answer { status: None, text: format!("proxied to what the external name of {cluster} resolves to") };
@@ -123,29 +137,6 @@ fn nothing_matches(told: &Explanation) -> String {
         Some(host) => format!("no rule of host {} matches the path and there is no default backend", host.pattern),
         None => "no rule names the host and there is no default backend".to_owned(),
     }
-}
-
-fn in_words(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Continue => "continue".to_owned(),
-        Verdict::Ask(ask) => format!("ask for {}", asked(ask)),
-        Verdict::Answer(answer) => match location(answer) {
-            Some(location) => format!("redirect, {} to {location}", answer.status),
-            None => format!("answer {}", answer.status),
-        },
-    }
-}
-
-fn asked(ask: &Ask) -> String {
-    match ask {
-        Ask::Password(_) => "the password".to_owned(),
-        Ask::Exchange(exchange) => format!("the answer of {}", exchange.uri),
-    }
-}
-
-fn location(answer: &features::Answer) -> Option<&str> {
-    let field = answer.fields.iter().find(|(name, _)| *name == http::header::LOCATION);
-    field.and_then(|(_, value)| value.to_str().ok())
 }
 
 /// Fills host and rules: what won, what lost and why.

@@ -1,4 +1,6 @@
 //! The request that a command line describes.
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 /// A request as a client would send it.
@@ -15,6 +17,8 @@ pub(super) struct Asked {
     /// Path and query, raw.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
+    /// Who sends it, if that is known.
+    pub(super) client: Option<IpAddr>,
 }
 
 impl Asked {
@@ -61,6 +65,7 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         one_host,
         target: target(&uri),
         headers,
+        client: None,
     })
 }
 

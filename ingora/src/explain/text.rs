@@ -1,5 +1,5 @@
 //! An explanation for people: one block for each step, in the order they happen.
-use super::view::{Explanation, RuleView};
+use super::view::{Explanation, RuleView, SettingView, SourceView};
 
 /// Columns before the text of a block.
 const INDENT: usize = 13;
@@ -13,6 +13,7 @@ pub(super) fn render(told: &Explanation) -> String {
     block(&mut out, "Rule", &winner(told));
     block(&mut out, "Lost", &losers(told));
     block(&mut out, "Features", &features(told));
+    block(&mut out, "Settings", &settings(told));
     block(&mut out, "Endpoints", &endpoints(told));
     block(&mut out, "Certificate", &certificate(told));
     block(&mut out, "Notes", &told.notes);
@@ -57,8 +58,38 @@ fn winner(told: &Explanation) -> Vec<String> {
     vec![format!("{}, {}", named(rule), rule.why), place(rule)]
 }
 
+/// Each feature in order; below it where it comes from and what it changes.
 fn features(told: &Explanation) -> Vec<String> {
-    told.features.iter().map(|step| format!("{}: {}", step.name, step.decision)).collect()
+    let mut lines = Vec::new();
+    let mut before = "";
+    for step in &told.features {
+        // One that has asked goes on with the reply.
+        let goes_on = std::mem::replace(&mut before, step.name) == step.name;
+        lines.push(format!("{}: {}{}", step.name, if goes_on { "then " } else { "" }, step.decision));
+        lines.extend(sources(&step.from).filter(|_| !goes_on).map(|source| format!("  from {source}")));
+        lines.extend(
+            step.edits.iter().map(|edit| format!("  endpoint gets {edit}").replace("endpoint gets the ", "the ")),
+        );
+        lines.extend(step.answer.iter().map(|field| format!("  client gets {field}")));
+    }
+    lines
+}
+
+fn settings(told: &Explanation) -> Vec<String> {
+    let line = |setting: &SettingView| {
+        sources(&setting.from).map(|from| format!("{}: {from}", setting.name)).collect::<Vec<_>>()
+    };
+    told.settings.iter().flat_map(line).collect()
+}
+
+/// `a, b of Ingress ns/x`, one text for each object.
+fn sources(from: &[SourceView]) -> impl Iterator<Item = String> {
+    let objects = from.chunk_by(|a, b| a.object == b.object);
+    objects.map(|list| {
+        let keys: Vec<&str> = list.iter().map(|source| source.key.as_str()).collect();
+        let object = list.first().map_or("", |source| source.object.as_str());
+        format!("{} of {object}", keys.join(", "))
+    })
 }
 
 fn losers(told: &Explanation) -> Vec<String> {

@@ -12,8 +12,10 @@ pub(super) struct Explanation {
     pub(super) rules: Vec<RuleView>,
     /// Rules of the host that do not match and are not listed.
     pub(super) hidden_rules: usize,
-    /// What each feature of the winner decided.
+    /// What each feature of the winner decided, in the order of execution.
     pub(super) features: Vec<FeatureView>,
+    /// What else its annotations say: how endpoints are talked to and chosen, limits, and the like.
+    pub(super) settings: Vec<SettingView>,
     /// Where it goes.
     pub(super) cluster: Option<ClusterView>,
     /// What a TLS handshake shows.
@@ -68,7 +70,29 @@ pub(super) struct RuleView {
 #[derive(Debug, Serialize)]
 pub(super) struct FeatureView {
     pub(super) name: &'static str,
+    /// What switched it on; empty for a default.
+    pub(super) from: Vec<SourceView>,
     pub(super) decision: String,
+    /// What it changes about the request.
+    pub(super) edits: Vec<String>,
+    /// What it changes about the fields of the answer, whoever makes it.
+    pub(super) answer: Vec<String>,
+}
+
+/// An annotation or a key of the controller's ConfigMap.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct SourceView {
+    /// `Kind namespace/name`.
+    pub(super) object: String,
+    /// The annotation, or the key.
+    pub(super) key: String,
+}
+
+/// Annotations that no feature of the request reads.
+#[derive(Debug, Serialize)]
+pub(super) struct SettingView {
+    pub(super) name: &'static str,
+    pub(super) from: Vec<SourceView>,
 }
 
 /// A cluster.
