@@ -21,7 +21,7 @@ fn answer(
     let labels = Labels { path: "/shop".into(), ..Labels::default() };
     let request = request::tests::plain(&headers, &labels);
     let mut edits = Edits::default();
-    crate::run(&plan, &request, &mut edits, |_, _| ());
+    crate::run(&plan, &request, &mut edits, |_, _, _| ());
     edits.endpoint = endpoint;
     edits.homeless = homeless;
     let mut response = http::Response::new(());

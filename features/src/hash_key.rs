@@ -57,7 +57,7 @@ mod tests {
         let labels = Labels::default();
         let mut edits = Edits::default();
         let plan = settings(&[("upstream-hash-by", by)]).plan;
-        crate::run(&plan, &request::tests::plain(&headers, &labels), &mut edits, |_, _| ());
+        crate::run(&plan, &request::tests::plain(&headers, &labels), &mut edits, |_, _, _| ());
         edits.key
     }
 

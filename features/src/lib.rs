@@ -439,8 +439,9 @@ pub(crate) mod tests {
         let (headers, labels) = (http::HeaderMap::new(), Labels::default());
         let request = request::tests::plain(&headers, &labels);
         let mut steps = Vec::new();
-        let verdict =
-            run(&settings.plan, &request, &mut Edits::default(), |name, verdict| steps.push((name, verdict.clone())));
+        let verdict = run(&settings.plan, &request, &mut Edits::default(), |step, verdict, _| {
+            steps.push((step.name(), verdict.clone()))
+        });
         assert_eq!(steps, [("tls_redirect", verdict)]);
     }
 
