@@ -104,7 +104,7 @@ fn decide(table: &Table<Route>, host: &str, headers: &HeaderMap) {
         labels: &rule.policy.labels,
         world: &StillWorld,
     };
-    black_box(features::run(&rule.policy.plan, black_box(&request), &mut Edits::default(), |_, _| {}));
+    black_box(features::run(&rule.policy.plan, black_box(&request), &mut Edits::default(), |_, _, _| {}));
 }
 
 /// Applies one object and publishes.
