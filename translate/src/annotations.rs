@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
 use crate::options::Options;
-use crate::text::Plain;
+use crate::text::{Plain, Sentence};
 
 /// The prefix of annotations that ingress-nginx does not have. Unlike the other one it is not an option, and the names keep
 /// it.
@@ -94,7 +94,7 @@ impl<'a> Annotations<'a> {
             let field = self.field(name);
             // What is wrong is told either of the annotation or of its value.
             let colon = if message.starts_with("the ") { ":" } else { "" };
-            let message = format!("annotation {}{colon} {message}", Plain(name));
+            let message = format!("annotation {}{colon} {}", Plain(name), Sentence(message));
             match effect {
                 OnError::Reject => notes.error("AnnotationParsingFailed", field, message),
                 OnError::Close => notes.error("AnnotationParsingFailed", field, message),

@@ -13,7 +13,7 @@ use crate::object::Kind;
 use crate::seniority::Seniority;
 use crate::service::{self, Source};
 use crate::snapshot::{Key, Snapshot};
-use crate::text::Plain;
+use crate::text::{Plain, Sentence};
 use crate::translator::{ExternalName, Output};
 
 #[derive(Debug)]
@@ -208,7 +208,11 @@ impl Clusters {
                 let name = Plain(&problem.name);
                 let colon = if problem.message.starts_with("the ") { ":" } else { "" };
                 let field = format!("metadata.annotations[{name}]");
-                written.warning("AnnotationIgnored", field, format!("annotation {name}{colon} {}", problem.message));
+                written.warning(
+                    "AnnotationIgnored",
+                    field,
+                    format!("annotation {name}{colon} {}", Sentence(&problem.message)),
+                );
             }
             if let Some(message) = adjusted {
                 written.warning("AnnotationAdjusted", "metadata.annotations".to_owned(), message);

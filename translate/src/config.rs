@@ -11,7 +11,7 @@ use crate::referred::Referred;
 use crate::report::Severity;
 use crate::round::Round;
 use crate::snapshot::{Dirty, Key};
-use crate::text::Plain;
+use crate::text::{Plain, Sentence};
 use crate::translator::Translator;
 
 impl Translator {
@@ -45,7 +45,7 @@ impl Translator {
         let mut notes = Notes::new(object.clone());
         for problem in problems {
             let colon = if problem.message.starts_with("the ") { ":" } else { "" };
-            let message = format!("key {}{colon} {}", Plain(&problem.name), problem.message);
+            let message = format!("key {}{colon} {}", Plain(&problem.name), Sentence(&problem.message));
             notes.warning("ConfigIgnored", format!("data[{}]", Plain(&problem.name)), message);
         }
         for (name, _) in self.config.iter().filter(|(name, _)| !problems.iter().any(|problem| problem.name == *name)) {

@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_change_is_what_differs() {
-        let before = Edits { target: Some("/a".to_owned()), ..Edits::default() };
+        let mut before = Edits::default();
+        before.target = Some("/a".to_owned());
         assert!(changes(&before, &before).is_empty());
         let mut after = before.clone();
         after.target = Some("/b".to_owned());
