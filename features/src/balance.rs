@@ -12,7 +12,7 @@ pub enum Balance {
     RoundRobin,
     /// Of two random endpoints the one with fewer requests in flight.
     LeastRequests,
-    /// Of two random endpoints the one with the lower product of latency (a moving average that decays within 10 s and
+    /// Of three random endpoints the one with the lowest product of latency (a moving average that decays within 10 s and
     /// follows a rise at once) and requests in flight.
     PeakEwma,
     /// At random.
@@ -53,7 +53,7 @@ impl Balance {
 
 const ROW: Row = Row {
     name: "load-balance",
-    sentence: "How an endpoint is chosen: round_robin, least_requests (the less loaded of two), ewma (the faster of two) \
+    sentence: "How an endpoint is chosen: round_robin, least_requests (the less loaded of two), ewma (the fastest of three) \
                or random. Loses to affinity and to upstream-hash-by.",
     default: "round_robin",
     example: "ewma",

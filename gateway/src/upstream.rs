@@ -2,6 +2,7 @@
 mod attempt;
 mod budget;
 mod cluster;
+mod connections;
 mod gate;
 mod health;
 mod lease;
@@ -13,6 +14,7 @@ mod secure;
 
 pub(crate) use attempt::{Attempt, Attempts};
 pub(crate) use cluster::Cluster;
+pub(crate) use connections::Connections;
 pub use health::{EndpointChange, EndpointEvent};
 pub(crate) use health::{Health, Why, watch};
 pub(crate) use lease::Lease;

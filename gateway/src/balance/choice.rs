@@ -191,9 +191,8 @@ impl Choice {
         }
         let Some(first) = usable.next() else { return self.untried(key, ask) };
         let Some(bound) = bound.filter(|_| first.in_flight() >= QUIET) else { return Some(first) };
-        let limit = self.fair_load(ask) * f32::from(bound) / 100.0;
-        #[expect(clippy::cast_precision_loss, reason = "requests in flight are far fewer than 2^24")]
-        let fits = |endpoint: &&Arc<Endpoint>| (endpoint.in_flight() as f32) < limit;
+        let limit = self.most_load(bound, ask);
+        let fits = |endpoint: &&Arc<Endpoint>| u64::from(endpoint.in_flight()) < limit;
         if fits(&first) { Some(first) } else { usable.find(fits).or(Some(first)) }
     }
 
@@ -233,17 +232,16 @@ impl Choice {
         self.from(key).find(|endpoint| !ask.tried.contains(&endpoint.address()) && last(endpoint))
     }
 
-    /// What each endpoint would have in flight if all had the same, this request included; of many endpoints, some.
-    fn fair_load(&self, ask: &Ask<'_>) -> f32 {
+    /// A bound in percent of what each endpoint would have in flight if all had the same, this request included; of many
+    /// endpoints, some are looked at.
+    fn most_load(&self, bound: u16, ask: &Ask<'_>) -> u64 {
         let all = &self.members.endpoints;
         let (number, step) = if all.len() <= 64 { (all.len(), 1) } else { (32, all.len() / 32) };
         #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
         let start = below(ask.random as u32, all.len());
-        let load = |at: usize| all.get((start + at * step) % all.len().max(1)).map_or(0, |e| e.in_flight());
-        let sum: u32 = (0..number).map(load).sum();
-        #[expect(clippy::cast_precision_loss, reason = "requests in flight are far fewer than 2^24")]
-        let fair = (sum as f32 + 1.0) / number.max(1) as f32;
-        fair
+        let load = |at: usize| all.get((start + at * step) % all.len().max(1)).map_or(0, |e| u64::from(e.in_flight()));
+        let sum: u64 = (0..number).map(load).sum();
+        ((sum + 1) * u64::from(bound)).div_ceil(100 * number.max(1) as u64)
     }
 }
 

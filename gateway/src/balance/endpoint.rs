@@ -3,6 +3,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use table::Resolved;
+
 /// Within this time the average forgets all but 1/e of a sample, in milliseconds (ingress-nginx's EWMA has the same 10 s).
 const DECAY: f32 = 10_000.0;
 
@@ -23,6 +25,7 @@ pub struct Endpoint {
     address: SocketAddr,
     /// Tells it from an earlier endpoint of the same address.
     incarnation: u64,
+    resolved: Resolved,
     out: AtomicBool,
     in_flight: AtomicU32,
     unanswered: AtomicU32,
@@ -59,6 +62,7 @@ impl Endpoint {
         Self {
             address,
             incarnation: INCARNATIONS.fetch_add(1, Relaxed),
+            resolved: Resolved::default(),
             out: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
@@ -77,6 +81,12 @@ impl Endpoint {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What the caller keeps for it; goes with it.
+    #[must_use]
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
     }
 
     /// A request goes to it. Returns the requests since its last answer, this one included.

@@ -13,7 +13,7 @@ use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
-use crate::upstream::{self, Cluster, Lease, Room, Waits, Want, Why};
+use crate::upstream::{self, Cluster, Connections, Lease, Room, Waits, Want, Why};
 
 /// What the default backend speaks.
 const PAGES: Protocol = Protocol::Http;
@@ -41,6 +41,7 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
         cluster.budget.deposit();
     }
     let (address, incarnation) = (room.endpoint().address(), room.endpoint().incarnation());
+    let connections = Connections::of(room.endpoint()).cloned();
     *lease = Some(Lease::new(room, cluster, rule, now));
     tried.push(address);
     attempts.begin(address, now);
@@ -55,6 +56,9 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
         _ => upstream::peer(address, upstream, waits),
     };
     peer.group_key ^= incarnation << 8;
+    if let Some(connections) = connections {
+        peer.options.custom_l4 = Some(connections);
+    }
     Ok(peer)
 }
 

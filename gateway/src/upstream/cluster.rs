@@ -111,6 +111,7 @@ impl Cluster {
         self.metrics.endpoints(endpoints.list.len() - draining, draining);
         self.contribute(&mut inner);
         self.remake(&inner);
+        self.health.part_with(&had, &inner.all);
         drop(inner);
         self.changed.notify_waiters();
     }

@@ -2,6 +2,7 @@
 //!
 //! A request that ejects only sets a flag and leaves a note; everything else happens in [`watch`].
 mod check;
+mod departed;
 mod ejected;
 mod event;
 mod outlier;
@@ -31,6 +32,8 @@ pub(crate) struct Health {
     zone: Option<Arc<str>>,
     known: Mutex<HashMap<SocketAddr, Known>>,
     suspects: Mutex<Vec<Suspect>>,
+    /// Endpoints that get nothing new and may have connections.
+    departed: Mutex<Vec<Arc<Endpoint>>>,
     wake: Notify,
     events: Option<mpsc::Sender<EndpointEvent>>,
     checks: check::Checks,
@@ -61,6 +64,7 @@ impl Health {
             zone,
             known: Mutex::default(),
             suspects: Mutex::default(),
+            departed: Mutex::default(),
             wake: Notify::new(),
             events,
             checks: check::Checks::new(this.clone()),
@@ -80,6 +84,10 @@ impl Health {
 
     fn known(&self) -> MutexGuard<'_, HashMap<SocketAddr, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn departed(&self) -> MutexGuard<'_, Vec<Arc<Endpoint>>> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The members that a cluster has from now on. State that an address has in another cluster is shared.
@@ -128,6 +136,8 @@ impl Health {
     pub(super) fn leave(&self, cluster: &Arc<Cluster>, members: &[Member]) {
         let (mut known, this) = (self.known(), Arc::downgrade(cluster));
         members.iter().for_each(|member| forget(&mut known, member.endpoint.address(), &this));
+        drop(known);
+        self.part_with(members, &[]);
     }
 
     /// The clusters that have an endpoint. None when its address has come anew in the meantime.
@@ -175,6 +185,10 @@ pub(crate) async fn watch(registry: Arc<Registry>) {
         let suspects = std::mem::take(&mut *health.suspects.lock().unwrap_or_else(PoisonError::into_inner));
         for suspect in suspects {
             tokio::spawn(ejected::bring_back(health.clone(), suspect));
+        }
+        let departed = std::mem::take(&mut *health.departed());
+        for endpoint in departed {
+            tokio::spawn(departed::close_when_idle(health.clone(), endpoint));
         }
         health.wake.notified().await;
     }

@@ -63,6 +63,8 @@ mod mirror;
 #[cfg(test)]
 mod misbehaving_pods;
 #[cfg(test)]
+mod pooled_connections;
+#[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
 mod readiness;

@@ -40,6 +40,8 @@ type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    /// Cloned for each open connection.
+    open: Arc<()>,
     task: JoinHandle<()>,
 }
 
@@ -90,12 +92,16 @@ impl Backend {
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let record = seen.clone();
+        let open = Arc::new(());
+        let held = Arc::downgrade(&open);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 let (talk, handler, record) = (talk.clone(), handler.clone(), record.clone());
+                let held = held.upgrade();
                 connections.spawn(async move {
+                    let _held = held;
                     match talk {
                         Talk::Http1 => serve(stream, false, None, handler, record).await,
                         Talk::H2c => serve(stream, true, None, handler, record).await,
@@ -110,7 +116,12 @@ impl Backend {
                 });
             }
         });
-        Self { address, seen, task }
+        Self { address, seen, open, task }
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        Arc::strong_count(&self.open) - 1
     }
 
     /// The requests seen so far.

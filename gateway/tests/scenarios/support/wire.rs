@@ -87,6 +87,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// The next head of a peer that may keep the connection for as long as it likes; `None` when it closes.
+    pub(crate) async fn head_without_limit(&mut self) -> Option<Head> {
+        if self.ahead.is_empty() {
+            self.stream.read_buf(&mut self.ahead).await.ok().filter(|count| *count > 0)?;
+        }
+        self.try_head().await
+    }
+
     /// The next head; `None` when the peer closes first.
     pub(crate) async fn try_head(&mut self) -> Option<Head> {
         let bytes = self.until(b"\r\n\r\n").await?;
