@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use features::Route;
+use features::{ClusterPolicy, Route};
 use table::{ClusterId, Endpoints, Table, Update};
 use tokio::sync::mpsc;
 use translate::{Note, ObjectRef, Options, Review};
@@ -148,6 +148,8 @@ pub struct Loaded {
     pub table: Arc<Table<Route>>,
     /// Endpoints of every cluster the table names.
     pub endpoints: BTreeMap<ClusterId, Arc<Endpoints>>,
+    /// Policies of clusters; one that is not here has the default.
+    pub policies: BTreeMap<ClusterId, Arc<ClusterPolicy>>,
     /// All notes, by object.
     pub notes: Vec<Note>,
     /// Where each object of a folder stands.

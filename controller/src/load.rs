@@ -46,10 +46,11 @@ pub(crate) fn for_folder(options: Options) -> Options {
 fn translated(changes: Vec<Change>, options: Options) -> Loaded {
     let mut translator = Translator::new(options);
     changes.into_iter().for_each(|change| translator.apply(change));
-    let Output { table, endpoints, .. } = translator.publish(unix_time());
+    let Output { table, endpoints, policies, .. } = translator.publish(unix_time());
     Loaded {
         table: table.unwrap_or_default(),
         endpoints: endpoints.into_iter().collect(),
+        policies: policies.into_iter().collect(),
         notes: translator.notes().cloned().collect(),
         origins: BTreeMap::new(),
         broken: Vec::new(),

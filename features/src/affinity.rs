@@ -1,7 +1,8 @@
 //! `affinity: cookie`: a session stays with the endpoint that it began at.
 //!
 //! The cookie of a balanced session is random and is hashed, as in ingress-nginx any value is; that of a persistent one
-//! names its endpoint. Neither tells an address.
+//! names its endpoint. Neither tells an address. After a bar stands the cluster that the session began at, so that it stays
+//! with a canary or without it.
 use std::fmt::Write;
 
 use http::{HeaderValue, header};
@@ -169,7 +170,15 @@ impl Feature for Affinity {
     }
 
     fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
-        match (request.cookie(&self.name).filter(|value| !value.is_empty()), self.persistent) {
+        let value = request.cookie(&self.name).filter(|value| !value.is_empty());
+        let value = value.map(|value| match value.split_once('|') {
+            Some((value, cluster)) => {
+                edits.assigned = identity(cluster);
+                value
+            }
+            None => value,
+        });
+        match (value, self.persistent) {
             (Some(value), false) => edits.key = Some(hash::bytes(value.as_bytes())),
             (Some(value), true) => edits.key = identity(value),
             (None, true) => edits.key = None,
@@ -194,6 +203,10 @@ impl Feature for Affinity {
             // The endpoint exists but could not be used this time: the session comes back to it.
             (_, true) if !edits.homeless && !self.change_on_failure => return,
             (_, true) => format!("{endpoint:016x}"),
+        };
+        let value = match edits.home {
+            Some(home) => format!("{value}|{home:016x}"),
+            None => value,
         };
         if let Ok(cookie) = HeaderValue::from_str(&self.cookie(&value, request)) {
             head.append(header::SET_COOKIE, cookie);

@@ -45,6 +45,19 @@ fn any_cookie_is_hashed_and_stays() {
 }
 
 #[test]
+fn the_cookie_names_the_cluster_after_a_bar() {
+    let (edits, cookie) = answer(&[], &[("cookie", "INGRESSCOOKIE=anything|00000000000000ff")], Some(7), false);
+    assert_eq!((edits.key, edits.assigned, cookie), (Some(hash::bytes(b"anything")), Some(255), None));
+    let plan = settings(&[("affinity", "cookie"), ("affinity-mode", "persistent")]).plan;
+    let (headers, labels) = (HeaderMap::new(), Labels::default());
+    let edits = Edits { endpoint: Some(1), home: Some(2), homeless: true, ..Edits::default() };
+    let mut response = http::Response::new(());
+    crate::respond(&plan, &request::tests::plain(&headers, &labels), &edits, &mut response);
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("INGRESSCOOKIE=0000000000000001|0000000000000002;"), "{cookie}");
+}
+
+#[test]
 fn an_answer_of_the_gateway_begins_no_session() {
     assert_eq!(answer(&[], &[], None, false).1, None);
 }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Pattern;
+use crate::{Alternative, Pattern};
 
 /// The policy of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct ClusterPolicy {
     pub hold: Duration,
     /// How much it gets at a time.
     pub breaker: Breaker,
+    /// Who takes some of the requests.
+    pub canary: Option<Arc<Alternative>>,
 }
 
 impl Default for ClusterPolicy {
@@ -33,6 +35,7 @@ impl Default for ClusterPolicy {
             service_upstream: false,
             hold: Duration::ZERO,
             breaker: Breaker::default(),
+            canary: None,
         }
     }
 }

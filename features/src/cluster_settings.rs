@@ -175,6 +175,7 @@ impl ClusterSettings {
             service_upstream: self.service_upstream.unwrap_or_default(),
             hold: self.hold.unwrap_or_default(),
             breaker: self.breaker(),
+            canary: None,
         };
         (policy, adjusted)
     }

@@ -3,6 +3,8 @@
 //! Not safe against chosen keys, and needs not be: who floods one endpoint by choosing keys could as well repeat one.
 use std::net::{IpAddr, SocketAddr};
 
+use table::ClusterId;
+
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The hash of some bytes.
@@ -33,6 +35,12 @@ pub fn address(address: IpAddr) -> u64 {
 #[must_use]
 pub fn endpoint(endpoint: SocketAddr) -> u64 {
     mix(address(endpoint.ip()) ^ u64::from(endpoint.port()))
+}
+
+/// The identity of a cluster.
+#[must_use]
+pub fn cluster(cluster: &ClusterId) -> u64 {
+    bytes(cluster.to_string().as_bytes())
 }
 
 /// Spreads every bit of a number over all (the finaliser of the SplitMix64 generator).

@@ -8,6 +8,7 @@ mod ask;
 mod balance;
 mod body_size;
 mod bucket;
+mod canary;
 mod client_auth;
 mod cluster_policy;
 mod cluster_settings;
@@ -38,6 +39,7 @@ pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
+pub use canary::{Alternative, Decision, Offer, makes_canary};
 pub use client_auth::{ClientAuth, Mode, Refusal, Valid, strictest};
 pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::ClusterSettings;
@@ -194,6 +196,8 @@ pub struct Settings {
     pub plan: Box<[Configured]>,
     /// What the paths of the host are.
     pub paths: PathMode,
+    /// What the Ingress offers instead of rules, as a canary.
+    pub canary: Option<Offer>,
     /// What the hosts of the rule ask of clients' certificates.
     pub client_auth: Option<Arc<ClientAuth>>,
     /// What is wrong with the annotations.
@@ -239,7 +243,8 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     let upstream = upstream::read(&mut reader, input.protocol);
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
-    Settings { upstream, balance, cluster, fallback, plan, paths, client_auth, problems: reader.finish() }
+    let canary = canary::read(&mut reader, balance, &plan);
+    Settings { upstream, balance, cluster, fallback, plan, paths, canary, client_auth, problems: reader.finish() }
 }
 
 /// What the annotations of a Service say.
@@ -327,6 +332,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("passing", passing::KEYS),
         ("body_size", body_size::KEYS),
         ("balance", balance::KEYS),
+        ("canary", canary::KEYS),
         ("cluster", cluster_settings::KEYS),
         ("cluster", cluster_settings::NGINX_KEYS),
         ("client_auth", client_auth::KEYS),

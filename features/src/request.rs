@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use table::ClusterId;
 
 use crate::{Ask, Bandwidth, Copy, Counted, Labels, Rate};
 
@@ -54,19 +53,27 @@ impl<'a> Request<'a> {
     /// The value of a cookie, the first of its name.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        self.headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok()).find_map(|field| {
-            field.split(';').find_map(|pair| {
-                let (key, value) = pair.trim().split_once('=')?;
-                (key == name).then_some(value)
-            })
-        })
+        cookie(self.headers, name)
     }
 
     /// A field as text; of several the first.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
+        field(self.headers, name)
     }
+}
+
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok()).find_map(|field| {
+        field.split(';').find_map(|pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then_some(value)
+        })
+    })
+}
+
+pub(crate) fn field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// Time and chance, which a pure feature cannot have by itself.
@@ -172,8 +179,10 @@ pub struct Edits {
     pub copy: Option<Box<Copy>>,
     /// The endpoint that the session named is no more; the gateway sets it.
     pub homeless: bool,
-    /// The cluster that gets the request instead of the rule's.
-    pub cluster: Option<ClusterId>,
+    /// The cluster ([`crate::hash::cluster`]) that the client's affinity cookie names.
+    pub assigned: Option<u64>,
+    /// The cluster that answered; the gateway sets it with the endpoint.
+    pub home: Option<u64>,
     /// A check of `satisfy: any` has passed: the others need not.
     pub satisfied: bool,
     /// What the checks of `satisfy: any` answer when none passes.

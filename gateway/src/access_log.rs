@@ -15,6 +15,7 @@ use arc_swap::ArcSwapOption;
 use features::Labels;
 use http::{HeaderValue, Method, Uri, Version};
 use prometheus::IntCounter;
+use table::ClusterId;
 
 use crate::metrics::Metrics;
 use crate::upstream::Attempt;
@@ -59,6 +60,8 @@ pub(crate) struct Record {
     pub(crate) request_id: Option<HeaderValue>,
     /// The objects of the rule.
     pub(crate) labels: Arc<Labels>,
+    /// The canary that the request went to.
+    pub(crate) canary: Option<ClusterId>,
     /// The tries, the one that served last.
     pub(crate) attempts: Vec<Attempt>,
     /// One short word for why the gateway answered itself or failed; empty when an endpoint answered.
@@ -184,6 +187,7 @@ pub(crate) mod tests {
             referer: None,
             request_id: None,
             labels: Arc::default(),
+            canary: None,
             attempts: vec![],
             reason: "",
             tls: None,

@@ -6,12 +6,13 @@ use std::time::Instant;
 use features::{Edits, Global, Route};
 use http::HeaderValue;
 use pingora::{Error, ErrorSource, ErrorType, Result};
-use table::Rule;
+use table::{ClusterId, Rule};
 
 use crate::copies::Unfinished;
 use crate::limiter::Entered;
 use crate::metrics::RuleMetrics;
 use crate::phases::body::Bodies;
+use crate::phases::canary::Chosen;
 use crate::phases::compress::Encoder;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
@@ -45,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) deadline: Option<Instant>,
     /// The controller's default backend in the table of this request, if the rule may turn to it.
     pub(crate) default_backend: Option<Arc<Rule<Route>>>,
+    /// The canary of the rule's cluster, when it gets the request.
+    pub(crate) canary: Option<Box<Chosen>>,
     /// Where the request goes instead of the rule's own endpoints.
     pub(crate) detour: Option<Box<Detour>>,
     /// What was decided about a further try.
@@ -80,6 +83,7 @@ impl Context {
             attempts: Attempts::default(),
             deadline: None,
             default_backend: None,
+            canary: None,
             detour: None,
             again: Again::default(),
             encoder: None,
@@ -94,6 +98,11 @@ impl Context {
 }
 
 impl Context {
+    /// The canary that the request went to, for logs and metrics (nginx's `$proxy_alternative_upstream_name`).
+    pub(crate) fn alternative(&self) -> Option<&ClusterId> {
+        self.canary.as_ref().map(|chosen| &chosen.cluster().id)
+    }
+
     /// Starts the clock of a request whose rule limits its time. A connection that changes its protocol has no end.
     pub(crate) fn limit(&mut self, upgrade: bool) {
         let limit = self.rule.as_ref().and_then(|rule| rule.policy.upstream.request_timeout);

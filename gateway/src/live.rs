@@ -42,7 +42,7 @@ impl Live {
     /// Make before break: endpoints first, then the table that names their clusters, then what no table names any more.
     async fn apply(&self, update: Update<Route>) {
         for (id, policy) in &update.policies {
-            self.clusters.get(id).set_policy(policy);
+            self.clusters.set_policy(id, policy);
         }
         for (id, endpoints) in &update.endpoints {
             self.clusters.get(id).set_endpoints(endpoints);

@@ -1,5 +1,6 @@
 //! What happens to a request, in the order in which it happens.
 pub(crate) mod body;
+pub(crate) mod canary;
 pub(crate) mod client_auth;
 pub(crate) mod compress;
 pub(crate) mod detour;

@@ -24,9 +24,12 @@ use crate::copies::Copies;
 use crate::limiter::Limiter;
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
+use crate::phases::canary::Chosen;
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
-use crate::phases::{body, compress, detour, log, peer, plan, queue, request, response, retry, upstream_request};
+use crate::phases::{
+    body, canary, compress, detour, log, peer, plan, queue, request, response, retry, upstream_request,
+};
 use crate::upstream::Cluster;
 
 /// The proxy that every worker runs.
@@ -78,11 +81,22 @@ impl Proxy {
     }
 
     /// Where the requests of a rule go, or this one instead.
-    pub(crate) fn cluster<'c>(&self, rule: &'c Rule<Route>, detour: Option<&'c Detour>) -> Option<&'c Arc<Cluster>> {
-        match detour {
-            Some(detour) => Some(&detour.cluster),
-            None => self.handles(rule)?.cluster.as_ref(),
+    pub(crate) fn cluster<'c>(
+        &self,
+        rule: &'c Rule<Route>,
+        detour: Option<&'c Detour>,
+        canary: Option<&'c Chosen>,
+    ) -> Option<&'c Arc<Cluster>> {
+        match (detour, canary) {
+            (Some(detour), _) => Some(&detour.cluster),
+            (None, Some(chosen)) => Some(chosen.cluster()),
+            (None, None) => self.handles(rule)?.cluster.as_ref(),
         }
+    }
+
+    /// The cluster that a request is sent to now.
+    pub(crate) fn cluster_of<'c>(&self, context: &'c Context) -> Option<&'c Arc<Cluster>> {
+        self.cluster(context.rule.as_ref()?, context.detour.as_deref(), context.canary.as_deref())
     }
 
     /// Lets a request wait for the first endpoint of an empty cluster, if its policy says so.
@@ -138,7 +152,11 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         context.limit(session.is_upgrade_req());
-        let decision = match self.hold(decision, context).await {
+        let decision = self.hold(decision, context).await;
+        if matches!(decision, Decision::Proceed) {
+            canary::choose(self, session, context);
+        }
+        let decision = match decision {
             Decision::Proceed if queue::is_due(self, context) => Box::pin(queue::enter(self, session, context)).await?,
             decision => decision,
         };

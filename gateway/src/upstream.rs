@@ -13,7 +13,7 @@ mod room;
 mod secure;
 
 pub(crate) use attempt::{Attempt, Attempts};
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Canary, Cluster};
 pub(crate) use connections::Connections;
 pub use health::{EndpointChange, EndpointEvent};
 pub(crate) use health::{Health, Why, watch};

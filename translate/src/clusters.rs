@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use features::{ClusterPolicy, ClusterSettings};
+use features::{Alternative, ClusterPolicy, ClusterSettings};
 use k8s_openapi::api::core::v1::Service;
 use table::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort};
 
@@ -22,6 +22,8 @@ struct Cluster {
     users: usize,
     /// What Ingresses say about it, the oldest first.
     wants: BTreeMap<Seniority, Arc<ClusterSettings>>,
+    /// Who takes some of its requests.
+    canary: Option<Arc<Alternative>>,
     /// As it was published; the default needs no publication.
     policy: Arc<ClusterPolicy>,
     /// `None` until the first refresh.
@@ -54,8 +56,8 @@ impl Clusters {
         if let Some(cluster) = self.map.get_mut(id) {
             cluster.users += 1;
         } else {
-            self.map
-                .insert(id.clone(), Cluster { users: 1, wants: BTreeMap::new(), policy: Arc::default(), known: None });
+            let (wants, policy) = (BTreeMap::new(), Arc::default());
+            self.map.insert(id.clone(), Cluster { users: 1, wants, canary: None, policy, known: None });
             self.stale.insert(service_of(id));
         }
     }
@@ -78,6 +80,15 @@ impl Clusters {
             None => cluster.wants.remove(who),
         };
         if before.as_ref() != settings {
+            self.stale.insert(service_of(id));
+        }
+    }
+
+    /// Takes in who takes some of the requests of a cluster now.
+    pub(crate) fn set_canary(&mut self, id: &ClusterId, canary: Option<Arc<Alternative>>) {
+        let Some(cluster) = self.map.get_mut(id) else { return };
+        if cluster.canary != canary {
+            cluster.canary = canary;
             self.stale.insert(service_of(id));
         }
     }
@@ -232,7 +243,8 @@ impl Clusters {
         if let Some(oldest) = cluster.wants.values().next() {
             settings = settings.or(oldest);
         }
-        let (policy, _) = settings.or(&self.defaults).policy();
+        let (mut policy, _) = settings.or(&self.defaults).policy();
+        policy.canary.clone_from(&cluster.canary);
         if *cluster.policy != policy {
             cluster.policy = Arc::new(policy);
             output.policies.push((id.clone(), cluster.policy.clone()));

@@ -83,6 +83,7 @@ pub(crate) fn same(a: &Rules<Route>, b: &Rules<Route>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::paths::PathType;
     use features::{Backend, Balance, Resolved, Upstream};
     use table::Rule;
 
@@ -96,8 +97,9 @@ mod tests {
             plan: [].into(),
             resolved: Resolved::default(),
         };
-        let (text, forces_regex) = (path.into(), false);
-        Candidate { place, text, forces_regex, rule: Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy }) }
+        let (text, path_type, forces_regex) = (path.into(), PathType::Prefix, false);
+        let rule = Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy });
+        Candidate { place, text, path_type, forces_regex, rule }
     }
 
     fn at(path: u32) -> Place {

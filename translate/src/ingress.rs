@@ -10,10 +10,11 @@ use table::{ClusterId, HostPattern, PathMatch, Rule};
 
 use crate::annotations::Annotations;
 use crate::backends::{Backends, Target};
+use crate::canary::CanaryRule;
 use crate::dependents::Dependency;
 use crate::notes::Notes;
 use crate::options::Options;
-use crate::paths;
+use crate::paths::{self, PathType};
 use crate::referred::Referred;
 use crate::snapshot::{Key, Snapshot};
 use crate::text::Quoted;
@@ -53,6 +54,7 @@ pub(crate) struct Candidate {
     pub(crate) place: Place,
     /// The path as written: a regular expression if those of the host are.
     pub(crate) text: Arc<str>,
+    pub(crate) path_type: PathType,
     /// Its Ingress turns the paths of the host into regular expressions.
     pub(crate) forces_regex: bool,
     pub(crate) rule: Arc<Rule<Route>>,
@@ -63,6 +65,7 @@ impl Candidate {
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.place == other.place
             && self.text == other.text
+            && self.path_type == other.path_type
             && self.forces_regex == other.forces_regex
             && Arc::ptr_eq(&self.rule, &other.rule)
     }
@@ -80,6 +83,8 @@ pub(crate) struct RulesPart {
     /// What it says about these clusters, if it says something.
     pub(crate) cluster: Option<Arc<ClusterSettings>>,
     pub(crate) dependencies: BTreeSet<Dependency>,
+    /// Its rules when it is a canary; it has no others then.
+    pub(crate) canary: Vec<CanaryRule>,
     /// What its hosts ask of clients' certificates.
     pub(crate) client_auth: Option<Arc<ClientAuth>>,
 }
@@ -103,6 +108,7 @@ struct Draft {
     path: PathMatch,
     /// The path as written.
     text: Arc<str>,
+    path_type: PathType,
     target: Target,
 }
 
@@ -152,7 +158,8 @@ pub(crate) fn translate(
         let forces_regex = settings.paths.forces_regex(&draft.text);
         let policy = route(texts.labels(&draft), backend, settings, &draft.text);
         let rule = kept.reuse(&draft.host, Rule { policy, path: draft.path });
-        let candidate = Candidate { place: draft.place, text: draft.text, forces_regex, rule };
+        let Draft { place, text, path_type, .. } = draft;
+        let candidate = Candidate { place, text, path_type, forces_regex, rule };
         part.hosts.entry(draft.host).or_default().push(candidate);
     }
     drop(annotations);
@@ -187,8 +194,8 @@ fn drafts<'a>(
             let place = Place::Path { rule, path };
             if let Some(path) = paths::read(written, may_be_regex, || place.to_string(), notes) {
                 let target = backends.resolve(&written.backend, place, notes);
-                let text = written.path.as_deref().filter(|text| !text.is_empty()).unwrap_or("/").into();
-                drafts.push(Draft { host: host.clone(), place, path, text, target });
+                let (text, path_type) = (paths::text(written), PathType::of(written));
+                drafts.push(Draft { host: host.clone(), place, path, text, path_type, target });
             }
         }
     }
@@ -205,6 +212,7 @@ fn drafts<'a>(
             place,
             path: path.clone(),
             text: "/".into(),
+            path_type: PathType::Prefix,
             target: target.clone(),
         });
         drafts.extend(fallbacks);

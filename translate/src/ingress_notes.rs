@@ -24,10 +24,15 @@ impl Translator {
         let by_rule_host = state.rules.hosts.keys().filter_map(|host| self.rule_hosts.get(host)?.shadowed.get(key));
         let by_tls_host = state.tls.wants.keys().filter_map(|host| self.tls_hosts.get(host)?.shadowed.get(key));
         notes.list.extend(by_rule_host.chain(by_tls_host).flatten().cloned());
+        notes.list.extend(self.canaries.notes(key, &state.rules.canary));
+        let then = match state.rules.canary.as_slice() {
+            [] => "the answer is 503",
+            _ => "the requests go to the main Service",
+        };
         for (id, place) in state.rules.clusters.iter().filter(|(id, _)| self.clusters.is_empty(id)) {
             let service = Quoted(id.service());
             let message = format!(
-                "port {} of Service {service} has no ready endpoints, so the answer is 503; start its pods or correct \
+                "port {} of Service {service} has no ready endpoints, so {then}; start its pods or correct \
                  its selector and target port",
                 id.port()
             );

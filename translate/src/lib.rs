@@ -6,6 +6,8 @@
 
 mod annotations;
 mod backends;
+mod canaries;
+mod canary;
 mod certificates;
 mod class;
 mod clusters;

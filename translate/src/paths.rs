@@ -1,9 +1,42 @@
 //! One path of an Ingress to a predicate.
+use std::fmt;
+use std::sync::Arc;
+
 use k8s_openapi::api::networking::v1::HTTPIngressPath;
 use table::{PathMatch, RequestPath};
 
 use crate::notes::Notes;
 use crate::text::Quoted;
+
+/// The path type as it is written: what ingress-nginx compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathType {
+    Exact,
+    Prefix,
+    ImplementationSpecific,
+}
+
+impl PathType {
+    /// That of a path; the absent one is a prefix.
+    pub(crate) fn of(path: &HTTPIngressPath) -> Self {
+        match &*path.path_type {
+            "Exact" => Self::Exact,
+            "ImplementationSpecific" => Self::ImplementationSpecific,
+            _ => Self::Prefix,
+        }
+    }
+}
+
+impl fmt::Display for PathType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The path as it is written; the absent one is the root.
+pub(crate) fn text(path: &HTTPIngressPath) -> Arc<str> {
+    path.path.as_deref().filter(|text| !text.is_empty()).unwrap_or("/").into()
+}
 
 /// Reads path and path type. `None` when no request could be meant; the notes say why. What may be a regular expression
 /// need not be canonical.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use features::{ClusterSettings, Route};
 use table::{HostPattern, Table};
 
+use crate::canary;
 use crate::class;
 use crate::dependents::Dependency;
 use crate::hosts;
@@ -31,6 +32,10 @@ pub(crate) struct Round {
     /// Patterns that got their first or lost their last TLS entry.
     tls_flips: BTreeSet<HostPattern>,
     rule_hosts: BTreeSet<HostPattern>,
+    /// Hosts whose rules were merged anew.
+    pub(crate) merged: BTreeSet<HostPattern>,
+    /// Hosts for which an Ingress has other canaries.
+    pub(crate) canary_hosts: BTreeSet<HostPattern>,
     tls_hosts: BTreeSet<HostPattern>,
     /// Ingresses whose notes may have changed.
     pub(crate) noted: BTreeSet<Key>,
@@ -51,6 +56,8 @@ impl Round {
             admitted: BTreeMap::new(),
             tls_flips: BTreeSet::new(),
             rule_hosts: BTreeSet::new(),
+            merged: BTreeSet::new(),
+            canary_hosts: BTreeSet::new(),
             tls_hosts: BTreeSet::new(),
             noted: BTreeSet::new(),
             next: first.then(|| (*current).clone()),
@@ -88,7 +95,7 @@ impl Translator {
         state.ours = false;
         if let Some(ingress) = self.snapshot.get_ingress(&key) {
             let standing = class::standing(ingress, self.classless(), &self.snapshot, &self.options, &mut notes);
-            if standing.ours {
+            if standing.ours && !canary::is_canary(ingress, &self.options) {
                 let mut shelf =
                     Shelf { certificates: &mut self.certificates, snapshot: &self.snapshot, now: round.now };
                 tls = tls_entries::read(ingress, &key, &mut shelf, &mut notes);
@@ -177,7 +184,11 @@ impl Translator {
                     config: &self.config,
                     has_tls: &|pattern| self.has_tls(pattern),
                 };
-                ingress::translate(ingress, &key, &state.rules.hosts, &context, &mut notes)
+                if canary::is_canary(ingress, &self.options) {
+                    canary::translate(ingress, &key, &context, &mut notes)
+                } else {
+                    ingress::translate(ingress, &key, &state.rules.hosts, &context, &mut notes)
+                }
             }
             None => RulesPart::default(),
         };
@@ -197,6 +208,7 @@ impl Translator {
         };
         self.tell_clusters(seniority_before.as_ref(), &before, &state);
         self.join_rule_hosts(seniority_before.as_ref(), &before, &state, round);
+        self.canaries.join(seniority_before.as_ref(), &before, &state, round);
         if state.seniority.is_some() {
             self.ingresses.insert(key.clone(), state);
         }
@@ -275,6 +287,7 @@ impl Translator {
     pub(crate) fn merge_hosts(&mut self, round: &mut Round) {
         for host in std::mem::take(&mut round.rule_hosts) {
             round.work.hosts += 1;
+            round.merged.insert(host.clone());
             let Some(state) = self.rule_hosts.get_mut(&host) else { continue };
             if state.members.is_empty() {
                 self.rule_hosts.remove(&host);

@@ -6,6 +6,7 @@ use features::annotation::Config;
 use features::{ClusterPolicy, Route};
 use table::{ClusterId, Endpoints, Generation, HostPattern, Table};
 
+use crate::canaries::Canaries;
 use crate::certificates::Certificates;
 use crate::class::classless_are_ours;
 use crate::clusters::Clusters;
@@ -54,8 +55,8 @@ pub struct Output {
 /// Holds the objects and what became of them, so that a change costs what it touches.
 ///
 /// A publication runs in steps, each over what the one before has touched: which Ingresses are ours and what they want
-/// of TLS; their rules, which depend on who has TLS; clusters and endpoints; the hosts whose rules or certificates
-/// changed; the notes.
+/// of TLS; their rules, which depend on who has TLS; the hosts whose rules changed; the canaries, which depend on the rules
+/// of hosts; clusters and endpoints; the hosts whose certificates changed; the notes.
 #[derive(Debug)]
 pub struct Translator {
     pub(crate) options: Options,
@@ -70,6 +71,7 @@ pub struct Translator {
     pub(crate) tls_hosts: BTreeMap<HostPattern, TlsHostState>,
     pub(crate) certificates: Certificates,
     pub(crate) clusters: Clusters,
+    pub(crate) canaries: Canaries,
     pub(crate) default_backend: Option<ClusterId>,
     pub(crate) notes: NoteBook,
     pub(crate) table: Arc<Table<Route>>,
@@ -116,6 +118,7 @@ impl Translator {
             tls_hosts: BTreeMap::new(),
             certificates: Certificates::default(),
             clusters: Clusters::default(),
+            canaries: Canaries::default(),
             default_backend: None,
             notes: NoteBook::default(),
             table: Arc::default(),
@@ -150,8 +153,9 @@ impl Translator {
         output.ours = self.standings(&round);
         self.translate_rules(&dirty, &mut round);
         self.translate_defaults(&dirty, &mut round);
-        self.refresh_clusters(dirty, &mut round, &mut output);
         self.merge_hosts(&mut round);
+        self.decide_canaries(&mut round);
+        self.refresh_clusters(dirty, &mut round, &mut output);
         self.merge_tls_hosts(&mut round);
         self.write_notes(&mut round);
         output.notes = self.notes.publish();

@@ -171,7 +171,6 @@ fn decided(rule: &table::Rule<features::Route>, request: &Request<'_>) -> String
             .iter()
             .map(|copy| format!("; copy {} {} body {}", copy.url, copy.host, copy.body))
             .collect::<String>();
-        text += &edits.cluster.iter().map(|cluster| format!("; to {cluster}")).collect::<String>();
     }
     features::respond(plan, request, &edits, &mut head);
     text + &head.headers().iter().map(|(name, value)| format!("; {name}: {value:?}")).collect::<String>()

@@ -88,6 +88,30 @@ fn ingress() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Ingresses that meet on one path, some of them canaries.
+fn meeting_ingress() -> impl Strategy<Value = Value> {
+    let created = select(vec![json!("2020-01-01T00:00:00Z"), json!("2021-01-01T00:00:00Z")]);
+    let path = (text(&["/", "/x"]), name()).prop_map(|(path, service)| {
+        json!({"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 80}}}})
+    });
+    let rule = (text(&["foo.com", "", "foo.com"]), proptest::collection::vec(path, 1..3))
+        .prop_map(|(host, paths)| json!({"host": host, "http": {"paths": paths}}));
+    let weight = proptest::option::of(text(&["10", "20"]));
+    let backend = proptest::option::weighted(0.2, backend());
+    (namespace(), name(), created, weight, proptest::collection::vec(rule, 0..3), backend).prop_map(
+        |(namespace, name, created, weight, rules, backend)| {
+            let annotations = weight.map(|weight| {
+                json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": weight})
+            });
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+                "metadata": {"namespace": namespace, "name": name, "creationTimestamp": created, "annotations": annotations},
+                "spec": {"rules": rules, "defaultBackend": backend},
+            })
+        },
+    )
+}
+
 fn class() -> impl Strategy<Value = Value> {
     (text(&["a", "b"]), any::<bool>(), any::<bool>()).prop_map(|(name, ours, default)| {
         json!({
@@ -137,7 +161,8 @@ fn secret() -> impl Strategy<Value = Value> {
 }
 
 fn any_object() -> impl Strategy<Value = Object> {
-    prop_oneof![5 => ingress(), 1 => class(), 4 => service(), 3 => slice(), 2 => secret()].prop_map(object)
+    prop_oneof![4 => ingress(), 4 => meeting_ingress(), 1 => class(), 4 => service(), 3 => slice(), 2 => secret()]
+        .prop_map(object)
 }
 
 /// The last one of each name.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderValue, Version};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
+use table::ClusterId;
 
 use super::Record;
 
@@ -45,6 +46,8 @@ struct Line<'r> {
     service: &'r str,
     service_port: &'r str,
     rule_path: &'r str,
+    #[serde(serialize_with = "cluster")]
+    canary: Option<&'r ClusterId>,
     upstream: Vec<SocketAddr>,
     upstream_status: Option<u16>,
     reason: &'static str,
@@ -81,6 +84,7 @@ impl<'r> From<&'r Record> for Line<'r> {
             service: &labels.service,
             service_port: &labels.service_port,
             rule_path: &labels.path,
+            canary: record.canary.as_ref(),
             upstream: record.attempts.iter().map(|attempt| attempt.address).collect(),
             upstream_status: record.attempts.last().map(|last| last.status).filter(|status| *status > 0),
             reason: record.reason,
@@ -95,6 +99,14 @@ impl<'r> From<&'r Record> for Line<'r> {
 
 fn milliseconds<S: Serializer>(time: &jiff::Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn cluster<S: Serializer>(cluster: &Option<&ClusterId>, serializer: S) -> Result<S::Ok, S::Error> {
+    match cluster {
+        Some(cluster) => serializer.collect_str(cluster),
+        None => serializer.serialize_str(""),
+    }
 }
 
 fn text(value: Option<&HeaderValue>) -> Cow<'_, str> {
@@ -147,6 +159,7 @@ mod tests {
     use http::Uri;
     use std::sync::Arc;
     use std::time::Instant;
+    use table::ServicePort;
 
     fn line(record: &Record) -> String {
         let mut out = Vec::new();
@@ -174,6 +187,7 @@ mod tests {
             user_agent: Some(HeaderValue::from_static("curl")),
             request_id: Some(HeaderValue::from_static("0af7")),
             labels: Arc::new(labels),
+            canary: Some(ClusterId::new("shop", "cart-next", ServicePort::Number(80))),
             attempts: attempts.take(),
             tls: Some(Tls { version: "TLSv1.3".into(), sni: Some("a.com".into()) }),
             retries: 1,
@@ -186,6 +200,7 @@ mod tests {
                 r#""protocol":"HTTP/1.1","status":200,"request_bytes":0,"response_bytes":12,"duration":0.0015,"#,
                 r#""client":"192.0.2.1","user_agent":"curl","referer":"","request_id":"0af7","#,
                 r#""namespace":"shop","ingress":"web","service":"cart","service_port":"http","rule_path":"/cart","#,
+                r#""canary":"shop/cart-next:80","#,
                 r#""upstream":["10.0.0.1:80","[fd00::1]:80"],"upstream_status":200,"reason":"","#,
                 r#""tls":{"version":"TLSv1.3","sni":"a.com"},"retries":1}"#,
                 "\n"

@@ -9,6 +9,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use table::Rule;
 
+use super::canary;
 use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
@@ -20,14 +21,17 @@ const PAGES: Protocol = Protocol::Http;
 
 /// Chooses an endpoint that was not tried yet.
 pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Context { rule: Some(rule), tried, attempts, room, lease, edits, deadline, detour, .. } = context else {
+    let Context { rule: Some(rule), tried, attempts, room, lease, edits, deadline, detour, canary, .. } = context
+    else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
-    let Some(cluster) = proxy.cluster(rule, detour.as_deref()) else {
+    let canary = canary.as_deref();
+    let Some(cluster) = proxy.cluster(rule, detour.as_deref(), canary) else {
         return answer(503, "the service has no endpoint");
     };
     // After every endpoint has failed once, a retry goes to any of them again.
-    let (balance, key, now) = (rule.policy.balance, edits.as_ref().and_then(|edits| edits.key), Instant::now());
+    let (balance, key) = canary::way(rule, detour.is_some(), canary, edits.as_deref());
+    let now = Instant::now();
     let want = Want { balance, tried, key, deadline: *deadline };
     let chosen = room.take().or_else(|| cluster.choose(&want, now).map(Room::unlimited));
     let Some(room) = chosen else {
@@ -86,15 +90,17 @@ pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Resul
 
 /// The head of an answer came from the endpoint.
 pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
-    let Context { rule: Some(rule), lease: Some(lease), attempts, edits, detour, .. } = context else { return };
+    let Context { rule: Some(rule), lease: Some(lease), attempts, edits, detour, canary, .. } = context else { return };
     if let Some(attempt) = attempts.now() {
         attempt.status = status;
         attempt.answered = Some(attempt.began.elapsed());
     }
-    if let Some(cluster) = proxy.cluster(rule, detour.as_deref()) {
+    if let Some(cluster) = proxy.cluster(rule, detour.as_deref(), canary.as_deref()) {
         lease.answered(cluster, rule, status);
-        if let (Balance::Sticky { .. }, Some(edits)) = (rule.policy.balance, edits) {
+        let balance = canary.as_ref().map_or(rule.policy.balance, |chosen| chosen.balance(rule));
+        if let (Balance::Sticky { .. }, Some(edits)) = (balance, edits) {
             edits.endpoint = Some(lease.identity());
+            edits.home = Some(cluster.identity);
             edits.homeless = edits.key.is_none_or(|key| !cluster.has(key));
         }
     }
@@ -111,7 +117,7 @@ pub(crate) fn judge_failure(proxy: &Proxy, context: &Context, reused: bool, erro
 
 fn blame(proxy: &Proxy, context: &Context, tell: impl FnOnce(&Lease, &Cluster, &Arc<Rule<Route>>)) {
     let (Some(lease), Some(rule)) = (&context.lease, &context.rule) else { return };
-    if let Some(cluster) = proxy.cluster(rule, context.detour.as_deref()) {
+    if let Some(cluster) = proxy.cluster_of(context) {
         tell(lease, cluster, rule);
     }
 }
@@ -168,8 +174,7 @@ pub(crate) fn failed_to_connect(proxy: &Proxy, context: &Context, error: &Error)
 }
 
 fn count(proxy: &Proxy, context: &Context, result: ConnectResult) {
-    let rule = context.rule.as_ref();
-    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
+    if let Some(cluster) = proxy.cluster_of(context) {
         cluster.metrics.connect(result);
     }
 }

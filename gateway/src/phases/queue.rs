@@ -4,6 +4,7 @@ use std::time::Duration;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
+use super::canary;
 use super::request::Decision;
 use crate::context::Context;
 use crate::metrics::Rejection;
@@ -18,7 +19,7 @@ const CLOSED: [u8; 4] = [7, 8, 9, 11];
 
 /// Does the next try of the request need room that it has not got?
 pub(crate) fn is_due(proxy: &Proxy, context: &Context) -> bool {
-    let cluster = context.rule.as_ref().and_then(|rule| proxy.cluster(rule, context.detour.as_deref()));
+    let cluster = proxy.cluster_of(context);
     context.room.is_none() && cluster.is_some_and(|cluster| cluster.gate.is_on())
 }
 
@@ -54,14 +55,15 @@ pub(crate) async fn enter_again(proxy: &Proxy, session: &mut Session, context: &
 }
 
 async fn find(proxy: &Proxy, session: &mut Session, context: &mut Context) -> Result<(), Rejection> {
-    let Context { rule: Some(rule), detour, tried, edits, deadline, room, .. } = context else { return Ok(()) };
-    let Some(cluster) = proxy.cluster(rule, detour.as_deref()) else { return Ok(()) };
+    let Context { rule: Some(rule), detour, canary, tried, edits, deadline, room, .. } = context else { return Ok(()) };
+    let canary = canary.as_deref();
+    let Some(cluster) = proxy.cluster(rule, detour.as_deref(), canary) else { return Ok(()) };
     if !cluster.has_untried(&[]) {
         // That is answered in its own way.
         return Ok(());
     }
-    let key = edits.as_ref().and_then(|edits| edits.key);
-    let want = Want { balance: rule.policy.balance, tried, key, deadline: *deadline };
+    let (balance, key) = canary::way(rule, detour.is_some(), canary, edits.as_deref());
+    let want = Want { balance, tried, key, deadline: *deadline };
     *room = Some(cluster.room(&want, gone(session)).await?);
     Ok(())
 }

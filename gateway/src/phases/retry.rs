@@ -142,7 +142,7 @@ impl Failure {
         {
             return false;
         }
-        let Some(cluster) = proxy.cluster(rule, context.detour.as_deref()) else { return false };
+        let Some(cluster) = proxy.cluster_of(context) else { return false };
         if self.elsewhere && !cluster.has_untried(&context.tried) {
             return false;
         }
@@ -178,8 +178,7 @@ fn is_unprocessed(error: &Error, session: &Session, reused: bool) -> bool {
 }
 
 fn count(proxy: &Proxy, context: &Context, reason: RetryReason) {
-    let rule = context.rule.as_ref();
-    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
+    if let Some(cluster) = proxy.cluster_of(context) {
         cluster.metrics.flow.retry(reason);
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use features::{Balance, ClusterPolicy};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use features::{Alternative, Balance, ClusterPolicy, hash};
 use table::{ClusterId, Endpoints, Readiness};
 use tokio::sync::Notify;
 
@@ -21,9 +21,14 @@ use crate::metrics::{ClusterMetrics, QueueMetrics};
 /// choosing neither clones nor locks.
 pub(crate) struct Cluster {
     pub(crate) id: ClusterId,
+    /// What names it in affinity cookies.
+    pub(crate) identity: u64,
     health: Arc<Health>,
     choice: ArcSwap<Choice>,
     policy: ArcSwap<ClusterPolicy>,
+    /// Is there a canary? Read before the canary itself, so that most requests pay nothing else.
+    has_canary: AtomicBool,
+    canary: ArcSwapOption<Canary>,
     turn: AtomicUsize,
     /// Requests have chosen since the last look.
     active: AtomicBool,
@@ -41,6 +46,14 @@ pub(crate) struct Cluster {
     pub(crate) metrics: Arc<ClusterMetrics>,
     /// Resolved when a request first has to wait.
     queue_metrics: OnceLock<QueueMetrics>,
+}
+
+/// A cluster that takes some of the requests of another one.
+pub(crate) struct Canary {
+    /// Who takes them.
+    pub(crate) cluster: Arc<Cluster>,
+    /// Which ones.
+    pub(crate) terms: Arc<Alternative>,
 }
 
 /// Requests that may wait for the first endpoint of a cluster at a time.
@@ -67,10 +80,13 @@ impl Cluster {
     /// A cluster without endpoints.
     pub(crate) fn new(id: ClusterId, health: Arc<Health>, metrics: Arc<ClusterMetrics>) -> Self {
         Self {
+            identity: hash::cluster(&id),
             id,
             health,
             choice: ArcSwap::default(),
             policy: ArcSwap::default(),
+            has_canary: AtomicBool::new(false),
+            canary: ArcSwapOption::empty(),
             turn: AtomicUsize::new(0),
             active: AtomicBool::new(false),
             typical: AtomicU32::new(0),
@@ -92,6 +108,18 @@ impl Cluster {
         self.remake(&inner);
         drop(inner);
         self.gate.set(policy.breaker.is_on(), policy.breaker.requests);
+    }
+
+    /// Takes a canary, or none.
+    pub(super) fn set_canary(&self, canary: Option<Canary>) {
+        let has = canary.is_some();
+        self.canary.store(canary.map(Arc::new));
+        self.has_canary.store(has, Relaxed);
+    }
+
+    /// The canary, if there is one.
+    pub(crate) fn canary(&self) -> Option<Arc<Canary>> {
+        if self.has_canary.load(Relaxed) { self.canary.load_full() } else { None }
     }
 
     /// The policy.
@@ -120,6 +148,8 @@ impl Cluster {
     pub(super) fn retire(self: &Arc<Self>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.checked = None;
+        // Two clusters may be each other's canary.
+        self.set_canary(None);
         self.health.leave(self, &inner.all);
     }
 

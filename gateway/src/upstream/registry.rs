@@ -2,9 +2,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use features::ClusterPolicy;
 use table::ClusterId;
 
-use super::cluster::Cluster;
+use super::cluster::{Canary, Cluster};
 use super::health::Health;
 use crate::metrics::Metrics;
 
@@ -26,6 +27,15 @@ impl Registry {
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || Arc::new(Cluster::new(id.clone(), self.health.clone(), self.metrics.cluster(id)));
         clusters.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    /// Gives a cluster its policy.
+    pub(crate) fn set_policy(&self, id: &ClusterId, policy: &Arc<ClusterPolicy>) {
+        let canary = policy.canary.as_ref();
+        let canary = canary.map(|terms| Canary { cluster: self.get(&terms.cluster), terms: terms.clone() });
+        let cluster = self.get(id);
+        cluster.set_canary(canary);
+        cluster.set_policy(policy);
     }
 
     /// Forgets a cluster. Requests that hold it finish.

@@ -15,6 +15,8 @@ mod balancing;
 #[cfg(test)]
 mod broken_backends;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod canonical_path;
 #[cfg(test)]
 mod circuit_breaking;

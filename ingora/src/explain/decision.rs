@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use controller::Loaded;
-use features::{Backend, Protocol, Request, Route, StillWorld, Verdict};
+use features::{Backend, Decision, Protocol, Request, Route, StillWorld, Verdict, hash};
 use table::{
     Candidate, Certificate, ClusterId, Endpoint, HostPattern, PathMatch, Readiness, RequestHost, RequestPath, Rule,
 };
@@ -12,7 +12,9 @@ use translate::{Kind, Note, ObjectRef};
 use super::provenance::Provenance;
 use super::request::Asked;
 use super::steps::{self, location};
-use super::view::{Answer, CertificateView, ClusterView, EndpointView, Explanation, HostView, RequestView, RuleView};
+use super::view::{
+    Answer, CanaryView, CertificateView, ClusterView, EndpointView, Explanation, HostView, RequestView, RuleView,
+};
 
 /// Rules that do not match and are shown nevertheless; the rest is only counted.
 const SHOWN_LOSERS: usize = 10;
@@ -95,7 +97,12 @@ fn outcome(loaded: &Loaded, rule: &Rule<Route>, request: &Request<'_>, told: &mu
     told.cluster = Some(cluster_view(loaded, cluster, route.upstream.protocol));
     let next = match &walk.verdict {
         Verdict::Answer(answer) => answer_of(answer),
-        Verdict::Continue | Verdict::Ask(_) => endpoint(loaded, cluster, told),
+        Verdict::Continue | Verdict::Ask(_) => {
+            let canary = canary(loaded, cluster, request, walk.assigned, told);
+            let cluster = canary.as_ref().unwrap_or(cluster);
+            told.cluster = Some(cluster_view(loaded, cluster, route.upstream.protocol));
+            endpoint(loaded, cluster, told)
+        }
     };
     match walk.assumed.as_slice() {
         [] => next,
@@ -126,6 +133,27 @@ fn endpoint(loaded: &Loaded, cluster: &ClusterId, told: &Explanation) -> Answer 
         1 => Answer { status: None, text: format!("proxied to the one endpoint of {cluster}") },
         many => Answer { status: None, text: format!("proxied to one of {many} endpoints of {cluster}") },
     }
+}
+
+/// The canary of a cluster that gets the request for certain.
+fn canary(
+    loaded: &Loaded,
+    main: &ClusterId,
+    request: &Request<'_>,
+    assigned: Option<u64>,
+    told: &mut Explanation,
+) -> Option<ClusterId> {
+    let terms = loaded.policies.get(main)?.canary.as_ref()?;
+    let is_empty = |cluster| loaded.endpoints.get(cluster).is_some_and(|endpoints| endpoints.list.is_empty());
+    let (decision, taken) = match terms.decide(request.headers, assigned, hash::cluster(main)) {
+        _ if is_empty(main) => ("not asked, for the main Service has no endpoint".to_owned(), false),
+        _ if is_empty(&terms.cluster) => ("has no endpoint, so the main Service gets the request".to_owned(), false),
+        Decision::Canary(why) => (format!("gets the request, by {why}"), true),
+        Decision::Main(why) => (format!("does not get the request, by {why}"), false),
+        Decision::Chance { weight, total } => (format!("gets {weight} of {total} such requests, by the weight"), false),
+    };
+    told.canary = Some(CanaryView { terms: terms.to_string(), decision });
+    taken.then(|| terms.cluster.clone())
 }
 
 fn answered(status: u16, why: impl std::fmt::Display) -> Answer {

@@ -14,6 +14,8 @@ pub(super) struct Walk {
     /// What others decide and is taken to let the request pass.
     pub(super) assumed: Vec<String>,
     pub(super) verdict: Verdict,
+    /// The cluster that the client's affinity cookie names.
+    pub(super) assigned: Option<u64>,
 }
 
 /// Runs the plan as the proxy does. Passwords are checked; another server is taken to let the request pass.
@@ -43,7 +45,7 @@ pub(super) fn walk(plan: &[Configured], request: &Request<'_>, provenance: &Prov
     }
     answers(plan, request, &edits, &verdict, provenance, &mut features);
     let names: BTreeSet<&str> = plan.iter().map(Configured::name).collect();
-    Walk { features, settings: provenance.settings(&names), assumed, verdict }
+    Walk { features, settings: provenance.settings(&names), assumed, verdict, assigned: edits.assigned }
 }
 
 /// What each feature changes about the answer: the gateway's own, or an endpoint's 200 without fields.
@@ -107,9 +109,6 @@ fn changes(before: &Edits, after: &Edits) -> Vec<String> {
     }
     let added = after.response_fields.iter().skip(before.response_fields.len());
     changes.extend(added.map(|(name, value)| format!("{} in the answer", shown(name, value))));
-    if let Some(cluster) = after.cluster.as_ref().filter(|_| after.cluster != before.cluster) {
-        changes.push(format!("goes to {cluster}"));
-    }
     let notices = [
         (after.key != before.key, "the endpoint is chosen by a key of the request"),
         (after.session != before.session, "a session begins"),

@@ -14,6 +14,7 @@ pub(super) fn render(told: &Explanation) -> String {
     block(&mut out, "Lost", &losers(told));
     block(&mut out, "Features", &features(told));
     block(&mut out, "Settings", &settings(told));
+    block(&mut out, "Canary", &canary(told));
     block(&mut out, "Endpoints", &endpoints(told));
     block(&mut out, "Certificate", &certificate(told));
     block(&mut out, "Notes", &told.notes);
@@ -90,6 +91,10 @@ fn sources(from: &[SourceView]) -> impl Iterator<Item = String> {
         let object = list.first().map_or("", |source| source.object.as_str());
         format!("{} of {object}", keys.join(", "))
     })
+}
+
+fn canary(told: &Explanation) -> Vec<String> {
+    told.canary.iter().flat_map(|canary| [canary.terms.clone(), canary.decision.clone()]).collect()
 }
 
 fn losers(told: &Explanation) -> Vec<String> {

@@ -16,6 +16,9 @@ pub(super) struct Explanation {
     pub(super) features: Vec<FeatureView>,
     /// What else its annotations say: how endpoints are talked to and chosen, limits, and the like.
     pub(super) settings: Vec<SettingView>,
+    /// The canary of the rule's Service: what it takes, and what was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) canary: Option<CanaryView>,
     /// Where it goes.
     pub(super) cluster: Option<ClusterView>,
     /// What a TLS handshake shows.
@@ -93,6 +96,14 @@ pub(super) struct SourceView {
 pub(super) struct SettingView {
     pub(super) name: &'static str,
     pub(super) from: Vec<SourceView>,
+}
+
+/// A canary.
+#[derive(Debug, Serialize)]
+pub(super) struct CanaryView {
+    /// Its cluster, its Ingress and its terms.
+    pub(super) terms: String,
+    pub(super) decision: String,
 }
 
 /// A cluster.

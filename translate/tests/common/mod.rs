@@ -186,6 +186,9 @@ fn policy_text(policy: &ClusterPolicy) -> Vec<String> {
     if policy.service_upstream {
         text.push("cluster IP".to_owned());
     }
+    if let Some(canary) = &policy.canary {
+        text.push(format!("canary {canary}"));
+    }
     if !policy.hold.is_zero() {
         text.push(format!("hold {:?}", policy.hold));
     }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use features::annotation::Config;
-use features::{Backend, ClusterPolicy, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts};
+use features::{
+    Alternative, Backend, ClusterPolicy, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts,
+};
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
     ServicePort, Table,
@@ -101,6 +103,13 @@ impl Spec {
     pub(crate) fn object(mut self, name: &str, key: &str, value: impl Into<Vec<u8>>) -> Self {
         self.objects.0.entry(name.to_owned()).or_default().insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Its cluster as the canary of another one.
+    pub(crate) fn alternative(&self) -> Arc<Alternative> {
+        let Backend::Cluster(cluster) = &self.backend else { panic!("a canary has a cluster") };
+        let offer = self.settings(false, &Config::default()).canary.expect("the annotation canary");
+        Arc::new(offer.with(cluster.clone(), "default/canary".into()))
     }
 
     fn settings(&self, host_has_tls: bool, config: &Config) -> features::Settings {
@@ -226,6 +235,13 @@ impl Site {
     /// How a cluster is watched.
     pub(crate) fn policy(mut self, name: &str, policy: ClusterPolicy) -> Self {
         self.policies.insert(name.to_owned(), policy);
+        self
+    }
+
+    /// The canary of a cluster; its own spec says who gets it.
+    pub(crate) fn canary(mut self, main: &str, spec: Spec) -> Self {
+        let canary = Some(spec.annotation("canary", "true").alternative());
+        self.policies.insert(main.to_owned(), ClusterPolicy { canary, ..ClusterPolicy::default() });
         self
     }
 
