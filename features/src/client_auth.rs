@@ -261,7 +261,7 @@ fn authorities(data: &Data, secret: &str) -> Result<Authorities, String> {
 
 /// Of what several Ingresses ask of the clients of one host, in the order of their seniority, the strictest holds; of equals
 /// the first.
-pub fn strictest<'a>(wants: impl Iterator<Item = &'a Arc<ClientAuth>>) -> Option<&'a Arc<ClientAuth>> {
+pub(crate) fn strictest<'a>(wants: impl Iterator<Item = &'a Arc<ClientAuth>>) -> Option<&'a Arc<ClientAuth>> {
     wants.reduce(|first, next| if next.mode > first.mode { next } else { first })
 }
 

@@ -4,6 +4,8 @@ mod compression;
 mod connections;
 mod requests;
 mod sender;
+mod stream;
+mod tls;
 
 use crate::Keys;
 use crate::annotation::{Config, OnError, Problem};
@@ -14,6 +16,8 @@ pub use compression::{Coding, Compressed, Compression};
 pub use connections::Connections;
 pub use requests::Requests;
 pub use sender::{Claims, Sender};
+pub use stream::Streams;
+pub use tls::{Tls, Versions};
 
 /// Settings that hold for every request and connection. The default is what an empty ConfigMap says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,10 @@ pub struct Global {
     pub connections: Connections,
     /// Which answers are compressed.
     pub compression: Compression,
+    /// Connections that pass as bytes.
+    pub streams: Streams,
+    /// TLS with clients.
+    pub tls: Tls,
 }
 
 impl Global {
@@ -42,6 +50,8 @@ impl Global {
             answers: Answers::read(&mut reader),
             connections: Connections::read(config),
             compression: Compression::read(config),
+            streams: Streams::read(config),
+            tls: Tls::read(&mut reader),
         };
         (global, reader.problems)
     }
@@ -54,6 +64,8 @@ pub(crate) const MODULES: &[(&str, Keys)] = &[
     ("answers", answers::CONFIG),
     ("connections", connections::CONFIG),
     ("compression", compression::CONFIG),
+    ("stream", stream::CONFIG),
+    ("tls", tls::CONFIG),
 ];
 
 /// What global settings are read from.

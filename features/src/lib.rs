@@ -9,6 +9,7 @@ mod balance;
 mod body_size;
 mod bucket;
 mod canary;
+mod ciphers;
 mod client_auth;
 mod cluster_policy;
 mod cluster_settings;
@@ -16,6 +17,7 @@ mod fallback;
 mod firewall;
 mod global;
 pub mod hash;
+mod host_settings;
 mod networks;
 mod objects;
 mod passing;
@@ -40,13 +42,16 @@ pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};
 pub use canary::{Alternative, Decision, Offer, makes_canary};
-pub use client_auth::{ClientAuth, Mode, Refusal, Valid, strictest};
+pub use ciphers::{Suite, Suites};
+pub use client_auth::{ClientAuth, Mode, Refusal, Valid};
 pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::ClusterSettings;
 pub use fallback::Fallback;
 pub use global::{
-    Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField,
+    Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField, Streams, Tls,
+    Versions,
 };
+pub use host_settings::{HostSettings, passes_to};
 pub use mirror::Copy;
 pub use networks::Networks;
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects, SECRET_ANNOTATIONS};
@@ -198,8 +203,8 @@ pub struct Settings {
     pub paths: PathMode,
     /// What the Ingress offers instead of rules, as a canary.
     pub canary: Option<Offer>,
-    /// What the hosts of the rule ask of clients' certificates.
-    pub client_auth: Option<Arc<ClientAuth>>,
+    /// What holds for the hosts of the rule.
+    pub host: HostSettings,
     /// What is wrong with the annotations.
     pub problems: Vec<Problem>,
 }
@@ -239,12 +244,12 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     let plan = read_plan(&mut reader, &input.facts);
     // Twice read, so that a problem is told twice; whoever reports tells it once.
     let paths = PathMode::read(&mut reader);
-    let client_auth = client_auth::read(&mut reader);
+    let host = host_settings::read(&mut reader);
     let upstream = upstream::read(&mut reader, input.protocol);
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
     let canary = canary::read(&mut reader, balance, &plan);
-    Settings { upstream, balance, cluster, fallback, plan, paths, canary, client_auth, problems: reader.finish() }
+    Settings { upstream, balance, cluster, fallback, plan, paths, canary, host, problems: reader.finish() }
 }
 
 /// What the annotations of a Service say.
@@ -336,6 +341,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("cluster", cluster_settings::KEYS),
         ("cluster", cluster_settings::NGINX_KEYS),
         ("client_auth", client_auth::KEYS),
+        ("host_settings", host_settings::KEYS),
         ("firewall", firewall::KEYS),
     ];
     let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));

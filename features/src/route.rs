@@ -27,7 +27,7 @@ pub struct Route {
 
 impl table::Policy for Route {
     type Global = crate::Global;
-    type Host = crate::ClientAuth;
+    type Host = crate::HostSettings;
     type Cluster = ClusterPolicy;
 }
 

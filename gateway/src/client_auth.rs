@@ -10,34 +10,30 @@ use features::{ClientAuth, Mode, Valid};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use crate::signatures::Signatures;
+
 /// What all fields begin with that tell endpoints of a client's certificate. No client may send one.
 pub(crate) const FIELDS: &str = "ssl-client-";
 
-/// What was made of a host's settings.
-struct Ready {
-    config: Arc<ServerConfig>,
-    /// Nothing when the authorities cannot be used: then no certificate is valid.
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
-}
+/// What was made of a host's settings. Nothing when the authorities cannot be used: then no certificate is valid.
+struct Ready(Option<Arc<dyn ClientCertVerifier>>);
 
-fn ready<'a>(settings: &'a ClientAuth, plain: &Arc<ServerConfig>) -> Option<&'a Ready> {
+fn ready<'a>(settings: &'a ClientAuth, provider: &Arc<CryptoProvider>) -> Option<&'a Ready> {
     settings.resolved.get_or_init(|| {
-        let provider = plain.crypto_provider().clone();
-        let verifier = verifier(settings, &provider);
+        let verifier = verifier(settings, provider);
         if verifier.is_none() && settings.mode != Mode::Closed {
             tracing::error!(
                 "the authorities of auth-tls-secret cannot be used; no client certificate is valid for their hosts"
             );
         }
-        let hints = verifier.as_ref().map(|verifier| verifier.root_hint_subjects().to_vec()).unwrap_or_default();
-        Arc::new(Ready { config: asking(plain, provider, hints), verifier })
+        Arc::new(Ready(verifier))
     })
 }
 
@@ -52,28 +48,17 @@ fn verifier(settings: &ClientAuth, provider: &Arc<CryptoProvider>) -> Option<Arc
     builder.build().ok()
 }
 
-/// The settings of handshakes that ask for a certificate. Nothing is resumed: who was known once may not be any more.
-fn asking(plain: &ServerConfig, provider: Arc<CryptoProvider>, hints: Vec<DistinguishedName>) -> Arc<ServerConfig> {
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]);
-    let Ok(builder) = builder else { return Arc::new(plain.clone()) };
-    let asks = Arc::new(Asks { provider, hints });
-    let mut config = builder.with_client_cert_verifier(asks).with_cert_resolver(plain.cert_resolver.clone());
-    config.alpn_protocols.clone_from(&plain.alpn_protocols);
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Arc::new(config)
-}
-
-/// The handshake settings of a host.
-pub(crate) fn config(settings: &ClientAuth, plain: &Arc<ServerConfig>) -> Arc<ServerConfig> {
-    ready(settings, plain).map_or_else(|| plain.clone(), |ready| ready.config.clone())
+/// Asks for a certificate in a handshake.
+pub(crate) fn asking(settings: &ClientAuth, provider: &Arc<CryptoProvider>) -> Arc<dyn ClientCertVerifier> {
+    let verifier = ready(settings, provider).and_then(|ready| ready.0.as_ref());
+    let hints = verifier.map(|verifier| verifier.root_hint_subjects().to_vec()).unwrap_or_default();
+    Arc::new(Asks { signatures: Signatures(provider.clone()), hints })
 }
 
 /// Takes any certificate, or none, as long as the client has its key.
 #[derive(Debug)]
 struct Asks {
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
     hints: Vec<DistinguishedName>,
 }
 
@@ -101,8 +86,7 @@ impl ClientCertVerifier for Asks {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        self.signatures.tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -111,12 +95,11 @@ impl ClientCertVerifier for Asks {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        self.signatures.tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }
 
@@ -145,7 +128,7 @@ impl Shown {
         chain: Option<&[CertificateDer<'static>]>,
     ) -> Self {
         let certificate = chain.and_then(<[_]>::split_first).map(|(own, intermediates)| {
-            let verifier = ready(&settings, plain).and_then(|ready| ready.verifier.as_ref());
+            let verifier = ready(&settings, plain.crypto_provider()).and_then(|ready| ready.0.as_ref());
             let valid = match verifier {
                 Some(verifier) if intermediates.len() <= settings.depth => judge(&**verifier, own, intermediates),
                 _ => Valid::No,

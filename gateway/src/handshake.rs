@@ -4,25 +4,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use features::ClientAuth;
-use rustls::server::Acceptor;
+use features::{ClientAuth, Route};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
-use table::RequestHost;
+use table::{RequestHost, Table};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::Tls;
-use crate::client_auth::{self, Shown};
+use crate::client_auth::Shown;
 use crate::connection::{Client, Connection, Held, Transport};
+use crate::hello;
 use crate::metrics::{Alpn, Handshake, TlsSession, TlsVersion};
 use crate::proxy_header::Ends;
 use crate::serve::Server;
+use crate::stream::passthrough::{self, Target};
+use crate::tls::Handshakes;
 
-/// Shakes hands within the time that a request head may take.
+/// Shakes hands within the time that a request head may take. A connection whose TLS an endpoint ends is served to its end.
 pub(crate) async fn handshake(
     server: &Server,
-    config: Arc<ServerConfig>,
+    handshakes: &Handshakes,
     tcp: TcpStream,
     (address, port): (SocketAddr, u16),
     ends: Option<&Ends>,
@@ -31,15 +33,20 @@ pub(crate) async fn handshake(
     let limit = server.proxy.terms().1.head;
     let connections = &server.proxy.metrics.connections;
     let started = Instant::now();
-    match tokio::time::timeout(limit, accept(server, &config, tcp)).await {
-        Ok(Ok((stream, settings))) => {
+    match tokio::time::timeout(limit, accept(server, handshakes, tcp)).await {
+        Ok(Ok(Accepted::Ended(stream, settings, config))) => {
             let session = stream.get_ref().1;
             connections.tls_session(agreed(session), started.elapsed());
             let http2 = session.alpn_protocol() == Some(b"h2");
             let mut client = Client::new(address, port, Some(describe(session))).behind(ends);
             client.shown = settings.map(|settings| Shown::new(settings, &config, session.peer_certificates()));
-            let transport = Transport::Tls(Box::new(stream));
-            Some(Connection::new(transport, http2, client, server.proxy.timeouts.send, held))
+            Some(Connection::new(Transport::Tls(stream), http2, client, server.proxy.timeouts.send, held))
+        }
+        Ok(Ok(Accepted::Passes(tcp, hello, target))) => {
+            connections.handshake(Handshake::Passed);
+            // Few connections are of this kind; the others need not be as large.
+            Box::pin(passthrough::serve(&server.proxy, tcp, &hello, target, port, held)).await;
+            None
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, client = %address, "TLS handshake failed");
@@ -53,20 +60,51 @@ pub(crate) async fn handshake(
     }
 }
 
-type Accepted = (TlsStream<TcpStream>, Option<Arc<ClientAuth>>);
-
-/// A host may ask for a certificate: then what it asks comes with the stream.
-async fn accept(server: &Server, plain: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<Accepted> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-    let settings = settings(server, hello.client_hello().server_name());
-    let config = settings.as_ref().map_or_else(|| plain.clone(), |settings| client_auth::config(settings, plain));
-    Ok((hello.into_stream(config).await?, settings))
+/// What came of a ClientHello.
+enum Accepted {
+    /// The handshake is over. A host may ask for a certificate: then with what it asks. And with what hosts get that say
+    /// nothing.
+    Ended(Box<TlsStream<TcpStream>>, Option<Arc<ClientAuth>>, Arc<ServerConfig>),
+    /// An endpoint shakes hands: with what the client has sent so far.
+    Passes(TcpStream, Vec<u8>, Target),
 }
 
-fn settings(server: &Server, name: Option<&str>) -> Option<Arc<ClientAuth>> {
-    let host = name.and_then(|name| RequestHost::parse(name.as_bytes()).ok());
-    let table = server.proxy.live.table();
-    table.settings_of(host.as_ref().map_or("", RequestHost::as_str)).cloned()
+async fn accept(server: &Server, handshakes: &Handshakes, mut tcp: TcpStream) -> std::io::Result<Accepted> {
+    let (accepted, hello) = hello::read(&mut tcp).await?;
+    let decided = {
+        let client_hello = accepted.client_hello();
+        let host = client_hello.server_name().and_then(|name| RequestHost::parse(name.as_bytes()).ok());
+        decide(&server.proxy.live.table(), handshakes, host.as_ref().map_or("", RequestHost::as_str))
+    };
+    let (plain, config, asked) = match decided {
+        Decided::Passes(target) => return Ok(Accepted::Passes(tcp, hello, target)),
+        Decided::Ends { plain, config, asked } => (plain, config, asked),
+    };
+    drop(hello);
+    let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await?;
+    Ok(Accepted::Ended(Box::new(stream), asked, plain))
+}
+
+/// Who ends TLS, and how.
+enum Decided {
+    /// An endpoint.
+    Passes(Target),
+    /// The gateway: with what hosts get that say nothing, what this one gets, and what it asks of clients.
+    Ends { plain: Arc<ServerConfig>, config: Arc<ServerConfig>, asked: Option<Arc<ClientAuth>> },
+}
+
+fn decide(table: &Table<Route>, handshakes: &Handshakes, host: &str) -> Decided {
+    let tls = &table.global.tls;
+    let plain = handshakes.plain(tls);
+    match table.settings_of(host) {
+        None => Decided::Ends { config: plain.clone(), plain, asked: None },
+        Some(settings) if settings.passthrough => Decided::Passes(features::passes_to(table, host).flatten().cloned()),
+        Some(settings) => Decided::Ends {
+            config: handshakes.of_host(tls, &plain, settings),
+            plain,
+            asked: settings.client_auth.clone(),
+        },
+    }
 }
 
 fn agreed(session: &rustls::ServerConnection) -> TlsSession {

@@ -11,6 +11,7 @@ pub(crate) mod label;
 mod queue;
 mod register;
 mod rule;
+mod stream;
 
 pub use catalogue::{Kind, MetricDoc, metrics_catalogue};
 pub(crate) use cluster::{ClusterMetrics, ConnectResult};
@@ -22,6 +23,7 @@ pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
+pub(crate) use stream::{StreamKind, StreamMetrics, StreamOutcome};
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     rules: rule::Rules,
     clusters: cluster::Clusters,
+    streams: stream::Streams,
     /// Client connections, handshakes and requests that never became one.
     pub(crate) connections: Connections,
     /// What the control plane has to say about itself.
@@ -74,6 +77,7 @@ impl Metrics {
             rules: rule::Rules::new(&register.group("Requests"))?,
             clusters: cluster::Clusters::new(&register.group("Endpoints"))?,
             connections: Connections::new(&register.group("Clients"))?,
+            streams: stream::Streams::new(&register.group("Streams"))?,
             control: ControlPlane::new(&register.group("Control plane"))?,
             access_log_dropped: register.counter(
                 "access_log_dropped_total",
@@ -103,6 +107,17 @@ impl Metrics {
     /// Removes the series of a cluster. What handles that are still held count afterwards is not published.
     pub(crate) fn retire_cluster(&self, id: &ClusterId) {
         self.clusters.retire(id);
+    }
+
+    /// The handle of a port whose connections pass as bytes. Takes a lock.
+    pub(crate) fn stream(&self, kind: StreamKind, port: u16) -> Arc<StreamMetrics> {
+        self.streams.get(kind, port)
+    }
+
+    /// Removes the series of such a port.
+    #[allow(dead_code, reason = "ports of TCP and UDP services come next")]
+    pub(crate) fn retire_stream(&self, kind: StreamKind, port: u16) {
+        self.streams.retire(kind, port);
     }
 
     /// Counts lines that the access log could not write.

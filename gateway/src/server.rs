@@ -13,6 +13,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle as JoinHandleOfTask;
 
+use crate::Error;
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::admission::Admission;
@@ -23,9 +24,9 @@ use crate::handover::{self, Predecessor, Sockets};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
+use crate::tls::Handshakes;
 use crate::upstream::{self, Health};
 use crate::worker::Worker;
-use crate::{Error, tls};
 
 /// Connections that the kernel may hold for a listener that is busy.
 const BACKLOG: u32 = 4096;
@@ -120,7 +121,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let proxy = proxy(&config, &live, &metrics, draining)?;
     let access_log = proxy.access_log.clone();
     let admission = Admission::new(config.limits.connections, config.limits.connections_per_source);
-    let tls = tls::server_config(live.clone())?;
+    let tls = Handshakes::new(live.clone())?;
     let ports = (http_address.port(), https_address.port());
 
     let (mut workers, mut starts) = (Vec::with_capacity(threads), Vec::with_capacity(threads));

@@ -11,6 +11,7 @@ mod peers;
 mod registry;
 mod room;
 mod secure;
+mod visit;
 
 pub(crate) use attempt::{Attempt, Attempts};
 pub(crate) use cluster::{Canary, Cluster};
@@ -22,3 +23,4 @@ pub(crate) use peer::{Waits, peer};
 pub(crate) use peers::peers;
 pub(crate) use registry::Registry;
 pub(crate) use room::{Room, Want};
+pub(crate) use visit::Visit;

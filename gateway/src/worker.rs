@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::FutureExt;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::unconstrained;
@@ -21,6 +20,7 @@ use crate::metrics::{BadRequest, Listener};
 use crate::proxy::Proxy;
 use crate::proxy_header::{self, Ends};
 use crate::serve::Server;
+use crate::tls::Handshakes;
 
 /// Idle connections to endpoints that a worker keeps.
 const POOL: usize = 1024;
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a worker needs to serve.
 pub(crate) struct Worker {
     pub(crate) proxy: Proxy,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) tls: Arc<Handshakes>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) http: TcpListener,
     pub(crate) https: TcpListener,
@@ -131,7 +131,7 @@ impl Worker {
                     let client = Client::new(address, port, None).behind(ends);
                     Some(Connection::new(Transport::Tcp(tcp), false, client, server.proxy.timeouts.send, held))
                 }
-                Listener::Https => handshake(&server, tls, tcp, (address, port), ends, held).await,
+                Listener::Https => handshake(&server, &tls, tcp, (address, port), ends, held).await,
             };
             if let Some(connection) = connection {
                 server.serve(connection).await;

@@ -64,7 +64,7 @@ const ROWS: &[Row] = &[
     ("report-status-classes", Bool, METRICS, false),
     ("size-buckets", Value, METRICS, false),
     ("skip_headers", Bool, LOG, false),
-    ("ssl-passthrough-proxy-port", Value, PORTS, false),
+    ("ssl-passthrough-proxy-port", Value, "connections pass through --https-port itself", false),
     ("status-port", Value, PORTS, false),
     ("stderrthreshold", Value, LOG, false),
     ("stream-port", Value, PORTS, false),

@@ -88,6 +88,12 @@ pub(crate) struct ClassArgs {
     #[arg(long, env = "INGORA_CONFIGMAP", value_name = "NAMESPACE/NAME")]
     configmap: Option<NamespacedName>,
 
+    /// Let the annotation ssl-passthrough send TLS connections of a host to endpoints that end TLS themselves
+    #[arg(long, env = "INGORA_ENABLE_SSL_PASSTHROUGH", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    enable_ssl_passthrough: bool,
+
     /// Translate the directives that people use in snippets, and refuse others; without it snippets are refused
     #[arg(long, env = "INGORA_TRANSLATE_SNIPPETS", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true",
@@ -120,6 +126,7 @@ impl ClassArgs {
             default_backend_service: pair(&self.default_backend_service),
             default_ssl_certificate: pair(&self.default_ssl_certificate),
             configmap: pair(&self.configmap),
+            enable_ssl_passthrough: self.enable_ssl_passthrough,
             translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError, Support};
-use features::{Balance, ClientAuth, ClusterSettings, Input, Objects, Protocol, RuleFacts, Settings};
+use features::{Balance, ClusterSettings, HostSettings, Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::notes::Notes;
@@ -74,9 +74,16 @@ impl<'a> Annotations<'a> {
         (settings.cluster != ClusterSettings::default()).then(|| Arc::new(settings.cluster.clone()))
     }
 
-    /// What the hosts of the Ingress ask of clients' certificates: the same for all rules.
-    pub(crate) fn client_auth(&self) -> Option<Arc<ClientAuth>> {
-        self.read.first()?.1.client_auth.clone()
+    /// What they ask of the hosts of the Ingress: the same for all rules.
+    pub(crate) fn host(&self, options: &Options, notes: &mut Notes) -> HostSettings {
+        let mut host = self.read.first().map(|(_, settings)| settings.host.clone()).unwrap_or_default();
+        if host.passthrough && !options.enable_ssl_passthrough {
+            host.passthrough = false;
+            let message = "annotation ssl-passthrough has no effect, and the gateway ends TLS itself; start it with \
+                           --enable-ssl-passthrough";
+            notes.warning("AnnotationIgnored", self.field("ssl-passthrough"), message.to_owned());
+        }
+        host
     }
 
     /// Notes what is wrong, each problem once; tells the worst that it does to the rules.

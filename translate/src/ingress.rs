@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError};
-use features::{Backend, ClientAuth, ClusterSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
+use features::{Backend, ClusterSettings, HostSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 use table::{ClusterId, HostPattern, PathMatch, Rule};
 
@@ -85,8 +85,8 @@ pub(crate) struct RulesPart {
     pub(crate) dependencies: BTreeSet<Dependency>,
     /// Its rules when it is a canary; it has no others then.
     pub(crate) canary: Vec<CanaryRule>,
-    /// What its hosts ask of clients' certificates.
-    pub(crate) client_auth: Option<Arc<ClientAuth>>,
+    /// What it asks of its hosts.
+    pub(crate) host: HostSettings,
 }
 
 /// What the rules of an Ingress depend on besides itself.
@@ -141,7 +141,7 @@ pub(crate) fn translate(
         part.hosts.clear();
     }
     let closed = effect == Some(OnError::Close);
-    part.client_auth = annotations.client_auth();
+    part.host = annotations.host(context.options, notes);
 
     let mut texts = Texts::new(key);
     let mut kept = Kept::new(before);

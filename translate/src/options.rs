@@ -19,6 +19,8 @@ pub struct Options {
     pub default_ssl_certificate: Option<(String, String)>,
     /// `--configmap`: namespace and name of the controller's ConfigMap.
     pub configmap: Option<(String, String)>,
+    /// `--enable-ssl-passthrough`: the annotation ssl-passthrough has an effect.
+    pub enable_ssl_passthrough: bool,
     /// `--translate-snippets`: snippets are translated instead of refused.
     pub translate_snippets: bool,
     /// `--annotations-prefix`, without the slash.
@@ -36,6 +38,7 @@ impl Default for Options {
             default_backend_service: None,
             default_ssl_certificate: None,
             configmap: None,
+            enable_ssl_passthrough: false,
             translate_snippets: false,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }

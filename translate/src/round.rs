@@ -8,6 +8,7 @@ use table::{HostPattern, Table};
 use crate::canary;
 use crate::class;
 use crate::dependents::Dependency;
+use crate::host_settings;
 use crate::hosts;
 use crate::ingress::{self, Context, RulesPart};
 use crate::notes::Notes;
@@ -254,7 +255,7 @@ impl Translator {
                 .hosts
                 .get(host)
                 .is_some_and(|new| new.len() == candidates.len() && new.iter().zip(candidates).all(|(a, b)| a.is(b)));
-            if same && !moved && before.client_auth == after.client_auth {
+            if same && !moved && before.host == after.host {
                 continue;
             }
             round.rule_hosts.insert(host.clone());
@@ -298,13 +299,17 @@ impl Translator {
                 continue;
             }
             let ingresses = &self.ingresses;
-            let wants = state.members.iter().filter_map(|member| {
-                let part = &ingresses.get(&member.key)?.rules;
-                part.hosts.get(&host).and(part.client_auth.as_ref())
-            });
-            let asked = features::strictest(wants).cloned();
-            if round.current.host_settings.get(&host) != asked.as_ref() {
-                round.edit().host_settings.set(&host, asked);
+            let wants: Vec<_> = state
+                .members
+                .iter()
+                .filter_map(|member| {
+                    let part = &ingresses.get(&member.key)?.rules;
+                    part.hosts.get(&host).map(|candidates| (&member.key, &part.host, &**candidates))
+                })
+                .collect();
+            let (asked, unheard) = host_settings::merge(&host, &wants);
+            if round.current.host_settings.get(&host).map(|now| &**now) != asked.as_ref() {
+                round.edit().host_settings.set(&host, asked.map(Arc::new));
             }
             let contributions: Vec<_> = state
                 .members
@@ -313,7 +318,10 @@ impl Translator {
                     ingresses.get(&member.key)?.rules.hosts.get(&host).map(|list| (&member.key, &**list))
                 })
                 .collect();
-            let merged = hosts::merge(&host, &contributions);
+            let mut merged = hosts::merge(&host, &contributions);
+            for (key, notes) in unheard {
+                merged.shadowed.entry(key).or_default().extend(notes);
+            }
             round.noted.extend(changed(&state.shadowed, &merged.shadowed));
             state.shadowed = merged.shadowed;
             if round.current.hosts.get(&host).is_none_or(|current| !hosts::same(current, &merged.rules)) {

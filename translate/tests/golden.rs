@@ -25,6 +25,7 @@ struct Written {
     default_backend_service: Option<String>,
     default_ssl_certificate: Option<String>,
     configmap: Option<String>,
+    enable_ssl_passthrough: bool,
     translate_snippets: bool,
     annotations_prefix: Option<String>,
 }
@@ -41,6 +42,7 @@ impl Written {
             default_backend_service: key(self.default_backend_service),
             default_ssl_certificate: key(self.default_ssl_certificate),
             configmap: key(self.configmap),
+            enable_ssl_passthrough: self.enable_ssl_passthrough,
             translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.unwrap_or(default.annotations_prefix),
             ..default

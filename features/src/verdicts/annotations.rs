@@ -18,11 +18,6 @@ pub(super) const KEYS: &[Key<()>] = &[
     inert("proxy-max-temp-file-size", "Size of the file that a response may be buffered in.", BUFFERS),
     inert("enable-rewrite-log", "Logs each step of nginx's rewriting.", "`ingora explain` shows every step."),
     inert("http2-push-preload", "Pushes what Link fields name.", "Browsers no longer take HTTP/2 pushes."),
-    inert(
-        "ssl-prefer-server-ciphers",
-        "Prefers the server's order of ciphers.",
-        "All ciphers that are offered are strong; the client's preference for its hardware is followed.",
-    ),
     refused("fastcgi-index", "Index file for FastCGI.", FCGI),
     refused("fastcgi-params-configmap", "ConfigMap with FastCGI parameters.", FCGI),
     refused("enable-owasp-core-rules", "Loads the OWASP rules into ModSecurity.", WAF),

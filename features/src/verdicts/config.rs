@@ -6,7 +6,7 @@ const NGINX: &str = "It sizes a table of nginx; tables here size themselves.";
 const WORKERS: &str = "Workers are threads that share nothing and are never replaced; --threads sets their number.";
 const BUFFERS: &str = "Bodies stream with a small buffer; nothing is written to files.";
 const POOL: &str = "Each worker keeps idle connections to endpoints by itself.";
-const TLS: &str = "TLS 1.2 and 1.3 are offered with strong ciphers and curves only, whatever this says.";
+const TLS: &str = "Strong curves only are offered, whatever this says.";
 const SESSIONS: &str = "Sessions resume by tickets whose keys rotate, and by id; both need no setting.";
 const WAF: &str = "There is no web application firewall here; run one in front of the Service or the gateway.";
 const OTEL: &str =
@@ -104,8 +104,6 @@ pub(super) const KEYS: &[Key<()>] = &[
     inert("ssl-buffer-size", "Size of a TLS record.", "Records grow with what is sent."),
     inert("ssl-dh-param", "Parameters of finite-field key exchange.", "Keys are exchanged over elliptic curves only."),
     inert("ssl-early-data", "Takes requests before the handshake has ended.", "Never: they can be replayed."),
-    refused("ssl-protocols", "TLS versions.", TLS),
-    refused("ssl-ciphers", "TLS ciphers.", TLS),
     refused("ssl-ecdh-curve", "Curves of the key exchange.", TLS),
     refused(
         "enable-ocsp",
@@ -148,11 +146,6 @@ pub(super) const KEYS: &[Key<()>] = &[
     refused("enable-syslog", "Sends logs to a syslog server.", SYSLOG),
     refused("syslog-host", "The syslog server.", SYSLOG),
     refused("syslog-port", "The syslog server's port.", SYSLOG),
-    inert("proxy-stream-timeout", "Silence of a TCP connection.", STREAM),
-    inert("proxy-stream-next-upstream", "Tries other endpoints of TCP.", STREAM),
-    inert("proxy-stream-next-upstream-timeout", "Time for tries of TCP.", STREAM),
-    inert("proxy-stream-next-upstream-tries", "Number of tries of TCP.", STREAM),
-    inert("proxy-stream-responses", "Answers to a UDP packet.", STREAM),
     inert(
         "forwarded-for-proxy-protocol-header",
         "Field with the PROXY protocol's address.",

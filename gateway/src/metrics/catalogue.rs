@@ -8,7 +8,7 @@ use prometheus::Registry;
 use table::{ClusterId, ServicePort};
 
 use super::label::ClosedLabel;
-use super::{MethodLabel, Metrics};
+use super::{MethodLabel, Metrics, StreamKind};
 
 /// What a metric is, as Prometheus names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ fn values(made: &RefCell<Vec<MetricDoc>>) -> Result<BTreeSet<(String, String, St
     let metrics = Metrics::noted(Registry::new(), made)?;
     let cluster = metrics.cluster(&ClusterId::new("", "", ServicePort::Number(0)));
     let _queue = cluster.queue();
+    let _streams = StreamKind::ALL.iter().map(|kind| metrics.stream(*kind, 0)).collect::<Vec<_>>();
     let rule = metrics.rule(&Arc::new(Labels::default()));
     for method in MethodLabel::ALL {
         rule.observe(*method, 200, 0.0);

@@ -35,6 +35,8 @@ closed_label! {
         Failed = "failed",
         /// The client took too long.
         Timeout = "timeout",
+        /// An endpoint shakes hands with the client.
+        Passed = "passed",
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) enum Checked {
 
 /// Checks a request for a canonical host. What was shown in the handshake only counts for the host that it was shown to.
 pub(crate) fn check(table: &Table<Route>, session: &Session, host: &str) -> Checked {
-    let Some(settings) = table.settings_of(host) else { return Checked::NotAsked };
+    let asked = table.settings_of(host).and_then(|settings| settings.client_auth.as_ref());
+    let Some(settings) = asked else { return Checked::NotAsked };
     let Some(client) = Client::of(session.digest()) else { return Checked::PlainText };
     let Some(tls) = &client.tls else { return Checked::PlainText };
     let named = tls.sni.as_ref().and_then(|name| RequestHost::parse(name.as_bytes()).ok());

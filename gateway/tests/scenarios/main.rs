@@ -65,6 +65,8 @@ mod mirror;
 #[cfg(test)]
 mod misbehaving_pods;
 #[cfg(test)]
+mod passthrough;
+#[cfg(test)]
 mod pooled_connections;
 #[cfg(test)]
 mod rate_limits;
@@ -94,6 +96,8 @@ mod table_swap;
 mod tls_certificates;
 #[cfg(test)]
 mod tls_hot_swap;
+#[cfg(test)]
+mod tls_suites;
 #[cfg(test)]
 mod upstream_protocols;
 #[cfg(test)]

@@ -52,6 +52,11 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
     };
     told.request.host = host.as_str().to_owned();
     told.request.path = path.as_str().to_owned();
+    if let (true, Ok(name)) = (asked.tls, RequestHost::parse(asked.server_name.as_bytes()))
+        && let Some(rule) = features::passes_to(&loaded.table, name.as_str())
+    {
+        return passed(name.as_str(), rule);
+    }
     consider(loaded, host.as_str(), path.as_str(), told);
     let rule = match loaded.table.find_request(host.as_str(), &path) {
         Err(error) => {
@@ -154,6 +159,17 @@ fn canary(
     };
     told.canary = Some(CanaryView { terms: terms.to_string(), decision });
     taken.then(|| terms.cluster.clone())
+}
+
+/// TLS that the gateway does not end.
+fn passed(name: &str, rule: Option<&Arc<Rule<Route>>>) -> Answer {
+    let text = match rule.map(|rule| &rule.policy.backend) {
+        Some(Backend::Cluster(cluster)) => {
+            format!("passed as it is to an endpoint of {cluster}, which ends the TLS of {name} (ssl-passthrough)")
+        }
+        _ => format!("closed: host {name} has ssl-passthrough and no path / with a Service that could end TLS"),
+    };
+    Answer { status: None, text }
 }
 
 fn answered(status: u16, why: impl std::fmt::Display) -> Answer {

@@ -1,6 +1,6 @@
 //! What the integration tests share: manifests to objects, and output as text.
 #![expect(clippy::panic, reason = "a test that cannot go on must stop")]
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use features::{Backend, ClusterPolicy, Protocol, Route};
@@ -35,6 +35,9 @@ pub(crate) struct Picture {
     /// Who may pass with which certificate, by host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) client_auth: BTreeMap<String, String>,
+    /// Hosts whose TLS the endpoints end.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) passthrough: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_backend: Option<String>,
     /// Secrets by host.
@@ -108,9 +111,17 @@ impl Plane {
                 .table
                 .host_settings
                 .iter()
+                .filter_map(|(host, settings)| Some((host, settings.client_auth.as_ref()?)))
                 .map(|(host, auth)| {
                     (host.to_string(), format!("{:?}, {} authorities", auth.mode, auth.authorities.len()))
                 })
+                .collect(),
+            passthrough: self
+                .table
+                .host_settings
+                .iter()
+                .filter(|(_, settings)| settings.passthrough)
+                .map(|(host, _)| host.to_string())
                 .collect(),
             default_backend: self.table.default_backend.as_deref().map(destination),
             certificates: certificates(&self.table.certificates),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use features::annotation::Config;
 use features::{
-    Alternative, Backend, ClusterPolicy, Data, Global, Input, Labels, NoObjects, Objects, Protocol, Route, RuleFacts,
+    Alternative, Backend, ClusterPolicy, Data, Global, HostSettings, Input, Labels, NoObjects, Objects, Protocol,
+    Route, RuleFacts,
 };
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
@@ -269,9 +270,9 @@ impl Site {
         }
         for host in hosts.keys() {
             let of_host = self.rules.iter().filter(|spec| spec.host == *host);
-            let wants: Vec<_> = of_host.filter_map(|spec| spec.settings(true, &self.config).client_auth).collect();
+            let wants: Vec<_> = of_host.map(|spec| spec.settings(true, &self.config).host).collect();
             let pattern = HostPattern::parse(host).unwrap();
-            table.host_settings.set(&pattern, features::strictest(wants.iter()).cloned());
+            table.host_settings.set(&pattern, HostSettings::merge(&wants.iter().collect::<Vec<_>>()).map(Arc::new));
         }
         for (host, rules) in hosts {
             table.hosts.set(&HostPattern::parse(host).unwrap(), Some(Arc::new(Rules::new(rules))));
