@@ -46,7 +46,7 @@ pub(crate) fn run(
             Source::Folder(root) => folder(&root, options, updates, &tell).await,
             Source::Cluster(cluster) => {
                 let plane = Plane { cluster, options, duties, state, webhook, stop };
-                plane.run(runtime, updates, writing, &tell).await
+                Box::pin(plane.run(runtime, updates, writing, &tell)).await
             }
         }
     };

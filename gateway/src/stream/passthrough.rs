@@ -19,7 +19,7 @@ pub(crate) type Target = Option<Arc<Rule<Route>>>;
 pub(crate) async fn serve(proxy: &Proxy, mut tcp: TcpStream, hello: &[u8], target: Target, port: u16, held: Held) {
     let metrics = proxy.metrics.stream(StreamKind::Tls, port);
     let settings = proxy.live.table().global.streams.clone();
-    let cluster = target.as_ref().and_then(|rule| proxy.cluster(rule, None));
+    let cluster = target.as_ref().and_then(|rule| proxy.handles(rule)?.cluster.as_ref());
     let dialled = match cluster {
         Some(cluster) => dial(cluster, &settings).await,
         None => None,
