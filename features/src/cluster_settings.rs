@@ -354,6 +354,8 @@ mod tests {
         ] {
             let settings = read_service([("ingora.io/health-check", "http"), (name, value)]);
             assert_eq!(settings.problems.len(), 1, "{name}: {value}");
+            let message = &settings.problems[0].message;
+            assert!(message.contains("; the default (") && message.ends_with(") is used"), "{message}");
             assert_eq!(settings.cluster.policy().0, policy(&[("ingora.io/health-check", "http")]), "{name}: {value}");
         }
     }

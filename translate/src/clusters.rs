@@ -168,12 +168,12 @@ impl Clusters {
         output: &mut Output,
     ) -> bool {
         let object = snapshot.get_service(service).map(|service| &**service);
-        let said = self.read_service(service, object, notes);
+        let (said, mut written) = read_service(service, object);
         let mut ports = Vec::new();
         let mut flipped = false;
         for id in ids {
             let ServicePort::Number(number) = id.port() else { continue };
-            let policy = self.decide(id, &said, output);
+            let policy = self.decide(id, &said, &mut written, output);
             if let Some(ip) = object.and_then(service::cluster_ip).filter(|_| policy.service_upstream) {
                 let endpoints = Endpoints::new(vec![the_service(SocketAddr::new(ip, *number))]);
                 flipped |= self.learn(id, Known::Endpoints(Arc::new(endpoints)), output);
@@ -184,20 +184,26 @@ impl Clusters {
                 Source::Slices(port) => ports.push((id, port, Vec::new())),
             }
         }
+        self.note_service(service, written, notes);
         if ports.is_empty() {
             return flipped;
         }
-        let mut zones = Zones::default();
+        let (mut zones, mut read) = (Zones::default(), Vec::new());
         for (key, slice) in snapshot.slices_of(service) {
             let mut written = Notes::new(key.reference(Kind::EndpointSlice));
             let addresses = endpoint_slice::read(slice, &mut zones, &mut written);
             for (_, port, list) in &mut ports {
                 addresses.endpoints(port, &mut written, list);
             }
-            if !written.list.is_empty() {
-                notes.set(&key.reference(Kind::EndpointSlice), written.list);
-                self.noted.entry(service.clone()).or_default().insert(key);
-            }
+            read.push((key, written));
+        }
+        let weightless = |list: &[Endpoint]| !list.is_empty() && list.iter().all(|endpoint| endpoint.weight == 0);
+        if ports.iter().any(|(_, _, list)| weightless(list)) {
+            read.iter_mut().for_each(|(_, written)| endpoint_slice::note_weightless(written));
+        }
+        for (key, written) in read.into_iter().filter(|(_, written)| !written.list.is_empty()) {
+            notes.set(&key.reference(Kind::EndpointSlice), written.list);
+            self.noted.entry(service.clone()).or_default().insert(key);
         }
         for (id, _, list) in ports {
             flipped |= self.learn(id, Known::Endpoints(Arc::new(Endpoints::new(list))), output);
@@ -205,46 +211,35 @@ impl Clusters {
         flipped
     }
 
-    /// What the annotations of a Service say; what is wrong with them is noted.
-    fn read_service(&mut self, key: &Key, object: Option<&Service>, notes: &mut NoteBook) -> ClusterSettings {
-        let said = object.map(service::settings);
-        let problems = said.as_ref().map_or(&[][..], |said| &said.problems);
-        let mut adjusted = None;
-        if let Some(said) = &said {
-            adjusted = said.cluster.policy().1;
+    /// Publishes the notes on a Service, if it has or had any.
+    fn note_service(&mut self, key: &Key, written: Notes, notes: &mut NoteBook) {
+        if !written.list.is_empty() {
+            self.noted_services.insert(key.clone());
+        } else if !self.noted_services.remove(key) {
+            return;
         }
-        if self.noted_services.remove(key) || !problems.is_empty() || adjusted.is_some() {
-            let mut written = Notes::new(key.reference(Kind::Service));
-            for problem in problems {
-                let name = Plain(&problem.name);
-                let colon = if problem.message.starts_with("the ") { ":" } else { "" };
-                let field = format!("metadata.annotations[{name}]");
-                written.warning(
-                    "AnnotationIgnored",
-                    field,
-                    format!("annotation {name}{colon} {}", Sentence(&problem.message)),
-                );
-            }
-            if let Some(message) = adjusted {
-                written.warning("AnnotationAdjusted", "metadata.annotations".to_owned(), message);
-            }
-            if !written.list.is_empty() {
-                self.noted_services.insert(key.clone());
-            }
-            notes.set(&key.reference(Kind::Service), written.list);
-        }
-        said.map(|said| said.cluster).unwrap_or_default()
+        notes.set(&key.reference(Kind::Service), written.list);
     }
 
     /// The policy of a cluster: what its Service says, else the oldest Ingress that says anything, else the ConfigMap.
-    fn decide(&mut self, id: &ClusterId, said: &ClusterSettings, output: &mut Output) -> Arc<ClusterPolicy> {
+    /// Settings of different objects can contradict each other, so that is noted here.
+    fn decide(
+        &mut self,
+        id: &ClusterId,
+        said: &ClusterSettings,
+        written: &mut Notes,
+        output: &mut Output,
+    ) -> Arc<ClusterPolicy> {
         let Some(cluster) = self.map.get_mut(id) else { return Arc::default() };
         let mut settings = said.clone();
         if let Some(oldest) = cluster.wants.values().next() {
             settings = settings.or(oldest);
         }
-        let (mut policy, _) = settings.or(&self.defaults).policy();
+        let (mut policy, adjusted) = settings.or(&self.defaults).policy();
         policy.canary.clone_from(&cluster.canary);
+        if let Some(message) = adjusted {
+            written.warning("AnnotationAdjusted", "metadata.annotations".to_owned(), message);
+        }
         if *cluster.policy != policy {
             cluster.policy = Arc::new(policy);
             output.policies.push((id.clone(), cluster.policy.clone()));
@@ -271,6 +266,19 @@ impl Clusters {
         cluster.known = Some(now);
         was_empty != self.is_empty(id)
     }
+}
+
+/// What the annotations of a Service say, with notes on what is wrong with them.
+fn read_service(key: &Key, object: Option<&Service>) -> (ClusterSettings, Notes) {
+    let mut written = Notes::new(key.reference(Kind::Service));
+    let Some(said) = object.map(service::settings) else { return (ClusterSettings::default(), written) };
+    for problem in said.problems {
+        let name = Plain(&problem.name);
+        let colon = if problem.message.starts_with("the ") { ":" } else { "" };
+        let field = format!("metadata.annotations[{name}]");
+        written.warning("AnnotationIgnored", field, format!("annotation {name}{colon} {}", Sentence(&problem.message)));
+    }
+    (said.cluster, written)
 }
 
 /// The cluster IP as the one endpoint.

@@ -147,6 +147,13 @@ fn weight(slice: &EndpointSlice, notes: &mut Notes) -> u16 {
     }
 }
 
+/// All endpoints of the Service have weight 0.
+pub(crate) fn note_weightless(notes: &mut Notes) {
+    let message = "all endpoints of the Service have weight 0, so all get the same share; give those a weight that shall \
+                   have more";
+    notes.warning("WeightInvalid", format!("metadata.annotations[{WEIGHT}]"), message.to_owned());
+}
+
 /// What absent conditions mean is the API's own definition: ready and serving, not terminating.
 fn readiness(conditions: Option<&EndpointConditions>) -> Option<Readiness> {
     let conditions = conditions.cloned().unwrap_or_default();

@@ -94,12 +94,12 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Leaves out what is ejected, unless that is more than `max_percent` of the members: then all are used.
+    /// Leaves out what is ejected, unless that is more than `max_percent` of the members, or all of them: then all are used.
     #[must_use]
     pub fn new(members: Arc<Members>, now: u64, max_percent: u8) -> Self {
         let list = members.list();
         let out = list.iter().filter(|member| member.endpoint.is_out()).count();
-        let panic = out * 100 > list.len() * usize::from(max_percent);
+        let panic = out * 100 > list.len() * usize::from(max_percent.min(99));
         let group = |near: bool| {
             let takes = |member: &&Member| member.near == near && (panic || !member.endpoint.is_out());
             let chosen: Vec<_> = list.iter().filter(takes).map(|m| (m.endpoint.clone(), m.weight)).collect();

@@ -106,7 +106,7 @@ fn micros(time: f64) -> u64 {
 
 #[test]
 fn one_slow_pod_of_eight_raises_the_99th_percentile_by_less_than_a_third_with_peak_ewma() {
-    for (pods, seeds) in [(1_000, 1..=2), (64, 1..=3), (8, 1..=3)] {
+    for (pods, seeds) in [(1_000, 1..=1), (64, 1..=2), (8, 1..=3)] {
         for seed in seeds {
             for work in [Work::Same, Work::Exponential] {
                 let healthy = Scene { pods, slow: 0, work, seed };
