@@ -46,9 +46,11 @@ pub struct LocationRewrite {
 
 impl Feature for LocationRewrite {
     const KEYS: Keys = &[&FROM, &TO];
+    /// The ConfigMap's hold where the annotations are not there.
+    const CONFIG: Keys = &[&FROM, &TO];
 
     fn read(reader: &mut Reader<'_>, _: &RuleFacts) -> Option<Self> {
-        match (reader.take(&FROM), reader.take(&TO)) {
+        match (reader.take_or(&FROM, &FROM), reader.take_or(&TO, &TO)) {
             (Some(Text::Some(from)), Some(Text::Some(to))) => Some(Self { from, to }),
             _ => None,
         }
@@ -111,5 +113,16 @@ mod tests {
     #[test]
     fn off_replaces_nothing() {
         assert_eq!(rewritten("off", LOCATION, "http://in/x"), "http://in/x");
+    }
+
+    #[test]
+    fn the_config_map_holds_where_the_annotations_do_not() {
+        let config = Config::new([("proxy-redirect-from", "http://in/"), ("proxy-redirect-to", "/")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let read = |annotations: &[(&'static str, &'static str)]| {
+            let mut reader = Reader::new(annotations.iter().copied(), &config, &NoObjects);
+            LocationRewrite::read(&mut reader, &RuleFacts::default())
+        };
+        assert!(read(&[]).is_some());
+        assert_eq!(read(&[("proxy-redirect-from", "off")]), None);
     }
 }

@@ -3,6 +3,7 @@
 //! A feature that honours one of them takes its place: its own row wins.
 mod annotations;
 mod config;
+mod retired;
 
 use crate::annotation::{Described, Key, OnError, Row, Support};
 
@@ -19,7 +20,7 @@ pub(crate) fn annotations() -> impl Iterator<Item = &'static dyn Described> {
 
 /// The keys of the ConfigMap that nothing reads.
 pub(crate) fn config() -> impl Iterator<Item = &'static dyn Described> {
-    config::KEYS.iter().map(|key| key as &dyn Described)
+    config::KEYS.iter().chain(retired::KEYS).map(|key| key as &dyn Described)
 }
 
 /// A key that means nothing here: it tunes what does not exist.
@@ -44,6 +45,16 @@ const fn key(name: &'static str, sentence: &'static str, support: Support) -> Ke
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    /// What ingress-nginx documents, without the keys of the access log.
+    const DOCUMENTED: &str = include_str!("verdicts/documented-keys.txt");
+
+    #[test]
+    fn every_documented_key_of_the_config_map_has_a_verdict() {
+        let missing: Vec<&str> =
+            DOCUMENTED.split_ascii_whitespace().filter(|name| crate::config_row(name).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 
     #[test]
     fn every_key_stands_once_and_says_why() {

@@ -77,5 +77,5 @@ fn any_request_head_holds_the_promises() {
 
 #[test]
 fn any_annotations_hold_the_promises() {
-    hold("annotations", 20_000, annotations::check);
+    hold("annotations", 10_000, annotations::check);
 }
