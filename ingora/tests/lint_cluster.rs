@@ -1,4 +1,5 @@
-//! `ingora lint` on a live cluster, played by a small API server: it lists once and says what it would of a folder.
+//! `ingora lint` on a live cluster, played by a small API server: it lists once and says what it would of a folder. The commands
+//! of the migration guide are tried on it, too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -107,4 +108,29 @@ async fn missing_rights_are_told_with_the_remedy() {
     let kubeconfig = api.kubeconfig();
     let (text, code) = lint(vec!["--kubeconfig".to_owned(), kubeconfig.path().display().to_string()]).await;
     assert_eq!((text.as_str(), code), ("", 64));
+}
+
+/// The commands of the guide that run ingora, lines that end with a backslash joined.
+fn commands_of_the_guide() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/migration.md");
+    let text = std::fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let commands = text.lines().filter_map(|line| line.strip_prefix("    ingora "));
+    commands.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[tokio::test]
+async fn every_command_of_the_migration_guide_works() {
+    let api = cluster().await;
+    let kubeconfig = api.kubeconfig();
+    let commands = commands_of_the_guide();
+    assert!(commands.len() >= 3, "{commands:?}");
+    for line in commands {
+        let here =
+            line.replace("~/.kube/config", &kubeconfig.path().display().to_string()).replace("./manifests", FOLDER);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ingora"));
+        command.args(here.split(' ')).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("RUST_LOG");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.is_empty() && !output.stdout.is_empty(), "ingora {line}: {told}");
+    }
 }

@@ -1,8 +1,7 @@
 //! Traps: objects that serve as they are written, but hardly as they are meant. ingress-nginx has most of them, too.
 //!
-//! Only `lint` asks; nothing of this runs while requests are served. Shadowed paths, hosts in regex mode and certificates
-//! that do not cover their hosts are notes of translation itself.
-mod canaries;
+//! Only `lint` asks; nothing of this runs while requests are served. Shadowed paths, hosts in regex mode, canaries without a
+//! main Ingress and certificates that do not cover their hosts are notes of translation itself.
 mod certificates;
 mod config;
 mod paths;
@@ -36,10 +35,6 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn is_true(&self, annotation: &str) -> bool {
-        self.annotations.get(annotation).is_some_and(|value| boolean(value) == Some(true))
-    }
-
     /// The field of an annotation.
     fn field(&self, annotation: &str) -> String {
         format!("metadata.annotations[{}/{}]", self.prefix, Plain(annotation))
@@ -92,8 +87,7 @@ pub(crate) fn find(translator: &Translator) -> Vec<Note> {
         Some(Seen { key, ingress, state, annotations, prefix: &translator.options.annotations_prefix })
     });
     let scene = Scene { ingresses: ingresses.collect(), config: translator.config.iter().collect(), translator };
-    let traps =
-        [paths::find, rewrites::find, redirects::find, certificates::find, canaries::find, units::find, config::find];
+    let traps = [paths::find, rewrites::find, redirects::find, certificates::find, units::find, config::find];
     let mut notes: Vec<Note> = traps.iter().flat_map(|trap| trap(&scene)).collect();
     notes.sort();
     notes.dedup();
