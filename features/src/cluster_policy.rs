@@ -1,4 +1,5 @@
 //! How the endpoints of a cluster are watched: checks, ejection, slow start. One policy for all rules that use it.
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,19 +52,28 @@ pub struct Breaker {
     pub pending: u32,
     /// How long one of them waits.
     pub pending_timeout: Duration,
+    /// The limit on requests follows the latency (adaptive concurrency), but is never lower than this, and never higher than
+    /// `requests` where that is set. Requests count until their answer begins then.
+    pub adaptive: Option<NonZeroU32>,
 }
 
 impl Breaker {
     /// Is there any limit?
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.requests > 0 || self.requests_per_endpoint > 0
+        self.requests > 0 || self.requests_per_endpoint > 0 || self.adaptive.is_some()
     }
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { requests: 0, requests_per_endpoint: 0, pending: 1_024, pending_timeout: Duration::from_secs(1) }
+        Self {
+            requests: 0,
+            requests_per_endpoint: 0,
+            pending: 1_024,
+            pending_timeout: Duration::from_secs(1),
+            adaptive: None,
+        }
     }
 }
 

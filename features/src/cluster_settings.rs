@@ -1,4 +1,5 @@
 //! What annotations of Services and Ingresses and the ConfigMap say about a cluster: each may leave fields open.
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ pub enum Kind {
         tls: bool,
     },
 }
+
+/// What adaptive concurrency leaves unless something else is said (Envoy's `min_concurrency` is the same).
+const ADAPTIVE_MIN: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// Ranges of statuses, both ends included.
 pub(crate) type Statuses = Box<[(u16, u16)]>;
@@ -117,6 +121,10 @@ settings! {
         "Requests that wait, first come first served, while a limit on requests is reached, up to 1000000; further ones get 503.";
     pending_timeout: Duration = "ingora.io/pending-timeout", "pending-timeout", "1s", "250ms", pause,
         "Time that a request waits while a limit on requests is reached, at most 15m; then it gets 503.";
+    adaptive: bool = "ingora.io/adaptive-concurrency", "adaptive-concurrency", "false", "true", boolean,
+        "Lets the limit on requests to a Service follow its latency: it grows while answers are as fast as without load; max-requests bounds it.";
+    adaptive_min: NonZeroU32 = "ingora.io/adaptive-concurrency-min", "adaptive-concurrency-min", "3", "10", at_least_one,
+        "Requests that adaptive concurrency always leaves to a Service, 1 to 1000000.";
     service_upstream: bool = "ingora.io/service-upstream", "service-upstream", "false", "true", boolean,
         "Sends requests to the Service's cluster IP instead of its endpoints; without effect for headless Services.";
 }
@@ -187,6 +195,7 @@ impl ClusterSettings {
             requests_per_endpoint: self.max_requests_per_endpoint.unwrap_or(default.requests_per_endpoint),
             pending: self.max_pending_requests.unwrap_or(default.pending),
             pending_timeout: self.pending_timeout.unwrap_or(default.pending_timeout),
+            adaptive: self.adaptive.unwrap_or_default().then(|| self.adaptive_min.unwrap_or(ADAPTIVE_MIN)),
         }
     }
 
@@ -294,6 +303,11 @@ fn requests(text: &str) -> Result<u32, String> {
     }
 }
 
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    let number = requests(text).ok().and_then(NonZeroU32::new);
+    number.ok_or_else(|| "is not a whole number from 1 to 1000000".to_owned())
+}
+
 fn percent(text: &str) -> Result<u8, String> {
     match number(text).map(u8::try_from) {
         Ok(Ok(percent @ 1..=90)) => Ok(percent),
@@ -351,6 +365,7 @@ mod tests {
             ("ingora.io/max-requests-per-endpoint", "1000001"),
             ("ingora.io/max-pending-requests", "-1"),
             ("ingora.io/pending-timeout", "1h"),
+            ("ingora.io/adaptive-concurrency-min", "0"),
         ] {
             let settings = read_service([("ingora.io/health-check", "http"), (name, value)]);
             assert_eq!(settings.problems.len(), 1, "{name}: {value}");
@@ -369,6 +384,8 @@ mod tests {
             policy(&[("ingora.io/max-requests", "500"), ("ingora.io/max-requests-per-endpoint", "50")]).breaker;
         assert_eq!(breaker, Breaker { requests: 500, requests_per_endpoint: 50, ..Breaker::default() });
         assert!(breaker.is_on());
+        let adaptive = policy(&[("ingora.io/adaptive-concurrency", "true")]).breaker;
+        assert!(adaptive.is_on() && adaptive.adaptive == Some(ADAPTIVE_MIN));
     }
 
     #[test]

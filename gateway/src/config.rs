@@ -8,6 +8,7 @@ use features::Connections;
 use tokio::sync::mpsc;
 
 pub use crate::limits::Limits;
+use crate::overload::Overload;
 use crate::upstream::EndpointEvent;
 
 /// Everything the gateway needs to know to start.
@@ -27,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// When requests are answered with 503 because the process has too much to do.
+    pub overload: Overload,
     /// `--upgrade-socket`: where the next process asks for the listeners, and this one did.
     pub upgrade_socket: Option<PathBuf>,
     /// `--access-log`: one JSON line a request to standard output.

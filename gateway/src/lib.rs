@@ -20,6 +20,7 @@ mod limiter;
 mod limits;
 mod live;
 mod metrics;
+mod overload;
 mod phases;
 mod proxy;
 mod proxy_header;
@@ -37,6 +38,7 @@ use std::fmt;
 
 pub use config::{Config, Limits, Timeouts};
 pub use metrics::{Kind, MetricDoc, metrics_catalogue};
+pub use overload::Overload;
 pub use server::{Ending, Running, run, start};
 pub use upstream::{EndpointChange, EndpointEvent};
 

@@ -8,6 +8,7 @@ mod connection;
 mod control;
 mod flow;
 pub(crate) mod label;
+mod overload;
 mod queue;
 mod register;
 mod rule;
@@ -21,6 +22,7 @@ pub(crate) use connection::{
 pub(crate) use control::ControlPlane;
 pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
+pub(crate) use overload::{OverloadMetrics, ShedReason};
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 pub(crate) use stream::{StreamKind, StreamMetrics, StreamOutcome};
@@ -48,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Connections,
     /// What the control plane has to say about itself.
     pub(crate) control: ControlPlane,
+    /// How busy the process is.
+    pub(crate) overload: OverloadMetrics,
     access_log_dropped: IntCounter,
 }
 
@@ -79,6 +83,7 @@ impl Metrics {
             connections: Connections::new(&register.group("Clients"))?,
             streams: stream::Streams::new(&register.group("Streams"))?,
             control: ControlPlane::new(&register.group("Control plane"))?,
+            overload: OverloadMetrics::new(&register.group("Overload"))?,
             access_log_dropped: register.counter(
                 "access_log_dropped_total",
                 "Access log lines that were dropped because writing could not keep up or failed.",

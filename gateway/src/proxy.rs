@@ -25,6 +25,7 @@ use crate::limiter::Limiter;
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::phases::canary::Chosen;
+use crate::overload::Shedder;
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
 use crate::phases::{
@@ -49,6 +50,8 @@ pub(crate) struct Proxy {
     pub(crate) asking: Asking,
     /// Sends copies to mirrors.
     pub(crate) copies: Copies,
+    /// Sheds requests while the worker has too much to do.
+    pub(crate) shedder: Arc<Shedder>,
     /// True once the gateway takes no new connections.
     pub(crate) draining: watch::Receiver<bool>,
 }

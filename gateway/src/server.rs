@@ -23,6 +23,7 @@ use crate::copies::Copies;
 use crate::handover::{self, Predecessor, Sockets};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::overload::Shedder;
 use crate::proxy::Proxy;
 use crate::tls::Handshakes;
 use crate::upstream::{self, Health};
@@ -120,6 +121,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let (drain, draining) = watch::channel(false);
     let proxy = proxy(&config, &live, &metrics, draining)?;
     let access_log = proxy.access_log.clone();
+    let shedder = proxy.shedder.clone();
     let admission = Admission::new(config.limits.connections, config.limits.connections_per_source);
     let tls = Handshakes::new(live.clone())?;
     let ports = (http_address.port(), https_address.port());
@@ -145,7 +147,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let (pass_on, passed_on) = watch::channel(false);
     let admin = Admin { metrics, live: live.clone(), readiness: readiness.clone() };
     let relay = Relay { predecessor, starts, succession, end: end.clone(), pass_on };
-    let operator = Operator { live, admin: Arc::new(admin), listener: healthz.pop(), updates, relay };
+    let operator = Operator { live, admin: Arc::new(admin), listener: healthz.pop(), updates, relay, shedder };
     let grace = config.timeouts.shutdown_grace;
     let main = spawn("gateway", move || main(operator, ending, &readiness, grace, &drain, workers, access_log))?;
     tracing::info!(http = %http_address, https = %https_address, healthz = %healthz_address, threads, "listening");
@@ -208,6 +210,7 @@ struct Operator {
     listener: Option<TcpListener>,
     updates: mpsc::Receiver<Update<Route>>,
     relay: Relay,
+    shedder: Arc<Shedder>,
 }
 
 /// What passes from process to process, and when.
@@ -266,7 +269,8 @@ fn main(
         Err(error) => return tracing::error!(%error, "the gateway cannot start"),
     };
     runtime.block_on(async {
-        let Operator { live, admin, listener, updates, mut relay } = operator;
+        let Operator { live, admin, listener, updates, mut relay, shedder } = operator;
+        tokio::spawn(shedder.watch_memory(admin.metrics.clone()));
         tokio::spawn(upstream::watch(live.clusters.clone()));
         tokio::spawn(async move { live.follow(updates).await });
         tokio::select! {
@@ -360,6 +364,7 @@ fn proxy(
         copies: Copies::over(asking.subrequests()),
         asking,
         limiter: Arc::default(),
+        shedder: Arc::new(Shedder::new(config.overload)),
         draining,
     })
 }

@@ -1,4 +1,5 @@
 //! Towards the endpoints: clusters that outlive tables, the choice of an endpoint, and what Pingora needs to connect.
+mod adaptive;
 mod attempt;
 mod budget;
 mod cluster;

@@ -49,6 +49,8 @@ impl Worker {
             let (drain_here, draining) = watch::channel(false);
             self.proxy.asking = self.proxy.asking.of_worker();
             self.proxy.copies = Copies::over(self.proxy.asking.subrequests());
+            self.proxy.shedder = Arc::new(self.proxy.shedder.of_worker());
+            tokio::spawn(self.proxy.shedder.clone().watch_lag(self.proxy.metrics.clone()));
             let mut drain_all = std::mem::replace(&mut self.proxy.draining, draining);
             tokio::spawn(async move {
                 // An error means that nobody is left who could say it later.

@@ -10,6 +10,7 @@ mod failure;
 mod lint;
 mod logging;
 mod options;
+mod overload;
 mod run;
 mod state;
 mod value;

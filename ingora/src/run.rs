@@ -14,6 +14,7 @@ use crate::duties::{self, DutyArgs};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
 use crate::options::{ClassArgs, SourceArgs};
+use crate::overload::OverloadArgs;
 use crate::state::StateArgs;
 use crate::value::{Span, count, distinct_ports, port};
 use crate::webhook::WebhookArgs;
@@ -46,6 +47,8 @@ pub(crate) struct RunArgs {
     limits: LimitArgs,
     #[command(flatten)]
     timeouts: TimeoutArgs,
+    #[command(flatten)]
+    overload: OverloadArgs,
     #[command(flatten)]
     access_log: AccessLogArgs,
     #[command(flatten)]
@@ -226,6 +229,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         metrics_per_path: args.metrics.metrics_per_path,
         zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
         events: Some(endpoint_events),
+        overload: args.overload.overload(),
         upgrade_socket: args.listeners.upgrade_socket.clone(),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?source, "starting");

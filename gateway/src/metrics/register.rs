@@ -3,7 +3,8 @@ use std::cell::RefCell;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 use super::catalogue::{Kind, MetricDoc};
@@ -61,6 +62,16 @@ impl Register<'_> {
     pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
         self.note(Kind::Gauge, name, help, labels, &[]);
         self.keep(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    pub(super) fn float_gauge(&self, name: &str, help: &str) -> Made<Gauge> {
+        self.note(Kind::Gauge, name, help, &[], &[]);
+        self.keep(Gauge::with_opts(opts(name, help))?)
+    }
+
+    pub(super) fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<GaugeVec> {
+        self.note(Kind::Gauge, name, help, labels, &[]);
+        self.keep(GaugeVec::new(opts(name, help), labels)?)
     }
 
     /// `buckets` in seconds.

@@ -32,6 +32,10 @@ impl Decision {
 
 /// Decides on a request within one table.
 pub(crate) fn decide(proxy: &Proxy, session: &Session, context: &mut Context) -> Decision {
+    if let Some(reason) = proxy.shedder.sheds() {
+        proxy.metrics.overload.shed(reason);
+        return Decision::answer(503, "overload");
+    }
     let head = session.req_header();
     // HTTP/1 heads were vetted before; a decoded HTTP/2 list is limited in bytes by its codec, in number here.
     if head.headers.len() > proxy.limits.head_fields {

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use features::{Alternative, Balance, ClusterPolicy, hash};
+use features::{Alternative, Balance, Breaker, ClusterPolicy, hash};
 use table::{ClusterId, Endpoints, Readiness};
 use tokio::sync::Notify;
 
+use super::adaptive::Adaptive;
 use super::budget::Budget;
 use super::gate::Gate;
 use super::health::{Contribution, Health};
-use crate::balance::{Ask, Choice, Endpoint, Member, Members};
+use crate::balance::{Ask, Bounds, Choice, Endpoint, Member, Members};
 use crate::metrics::{ClusterMetrics, QueueMetrics};
 
 /// The endpoints of one service port. Shared by every rule that names it, and kept across tables.
@@ -38,6 +39,8 @@ pub(crate) struct Cluster {
     changed: Notify,
     /// Requests that wait for an endpoint.
     held: AtomicUsize,
+    /// What sets the limit of the gate by the latency, if that is wanted.
+    adaptive: ArcSwapOption<Adaptive>,
     /// What limits its requests, if anything does.
     pub(crate) gate: Gate,
     /// What retries may take.
@@ -58,6 +61,9 @@ pub(crate) struct Canary {
 
 /// Requests that may wait for the first endpoint of a cluster at a time.
 const HELD: usize = 1_024;
+
+/// The most that adaptive concurrency lets pass where no limit is set (Envoy's `max_concurrency_limit` is the same).
+const ADAPTIVE_MAX: u32 = 1_000;
 
 /// Counts a request that waits, until dropped.
 struct Held<'a>(&'a AtomicUsize);
@@ -93,6 +99,7 @@ impl Cluster {
             inner: Mutex::default(),
             changed: Notify::new(),
             held: AtomicUsize::new(0),
+            adaptive: ArcSwapOption::empty(),
             gate: Gate::default(),
             budget: Budget::default(),
             metrics,
@@ -107,7 +114,45 @@ impl Cluster {
         self.contribute(&mut inner);
         self.remake(&inner);
         drop(inner);
-        self.gate.set(policy.breaker.is_on(), policy.breaker.requests);
+        self.gate.set(policy.breaker.is_on(), self.limit(&policy.breaker));
+    }
+
+    /// The limit of all requests together; 0 for none.
+    fn limit(&self, breaker: &Breaker) -> u32 {
+        let Some(min) = breaker.adaptive else {
+            self.adaptive.store(None);
+            return breaker.requests;
+        };
+        let max = if breaker.requests > 0 { breaker.requests } else { ADAPTIVE_MAX };
+        let bounds = Bounds { min: min.get().min(max), max };
+        if let Some(adaptive) = &*self.adaptive.load() {
+            return adaptive.rebound(bounds);
+        }
+        self.adaptive.store(Some(Arc::new(Adaptive::new(bounds, self.health.now()))));
+        bounds.min
+    }
+
+    /// Does the limit follow the latency?
+    pub(super) fn is_adaptive(&self) -> bool {
+        self.adaptive.load().is_some()
+    }
+
+    /// An answer has come from an endpoint without a fault: the limit may change by it.
+    pub(super) fn adapt(&self, micros: u64, now: u64) {
+        if let Some(adaptive) = &*self.adaptive.load()
+            && let Some(limit) = adaptive.answered(micros, self.gate.in_flight(), now)
+        {
+            self.gate.set(true, limit);
+        }
+    }
+
+    /// Requests wait: without answers the limit may have to change, too.
+    pub(super) fn adapt_without_answer(&self, now: Instant) {
+        if let Some(adaptive) = &*self.adaptive.load()
+            && let Some(limit) = adaptive.look(self.gate.in_flight(), self.health.at(now))
+        {
+            self.gate.set(true, limit);
+        }
     }
 
     /// Takes a canary, or none.

@@ -39,8 +39,7 @@ impl Gate {
     }
 
     /// Requests that hold a place.
-    #[cfg(test)]
-    pub(crate) fn in_flight(&self) -> u32 {
+    pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 

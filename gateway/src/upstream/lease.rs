@@ -47,6 +47,7 @@ impl Lease {
         let micros = now.saturating_duration_since(self.began).as_secs_f32() * 1_000_000.0;
         self.room.endpoint().answered(micros, cluster.health().at(now));
         self.answered = true;
+        self.room.answered(cluster, micros, cluster.health().at(now), status < 500);
         if matches!(status, 502..=504) {
             self.count_failure(cluster, rule, Why::Errors);
         } else {

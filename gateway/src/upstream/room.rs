@@ -20,14 +20,27 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Room {
     endpoint: Arc<Endpoint>,
     /// Dropped after the endpoint was told that it has ended.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl Room {
     /// In a cluster without limits.
     pub(crate) fn unlimited(endpoint: Arc<Endpoint>) -> Self {
         endpoint.enter();
-        Self { endpoint, _slot: None }
+        Self { endpoint, slot: None }
+    }
+
+    /// Its answer begins, and was no failure. With adaptive concurrency that ends what the limit of the cluster counts: how
+    /// long the answer takes from here on is the client's affair or a stream's.
+    pub(super) fn answered(&mut self, cluster: &Cluster, micros: f32, now: u64, well: bool) {
+        if self.slot.is_none() || !cluster.is_adaptive() {
+            return;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "latencies are positive and short")]
+        if well {
+            cluster.adapt(micros as u64, now);
+        }
+        self.slot = None;
     }
 
     /// The endpoint.
@@ -84,6 +97,7 @@ impl Cluster {
             if let Some(room) = self.try_room(want) {
                 return Ok(room);
             }
+            self.adapt_without_answer(Instant::now());
             // One that has just begun to wait may have missed the place that was held meanwhile.
             self.gate.wake();
         }
@@ -112,7 +126,9 @@ impl Cluster {
                 self.queue_metrics().waited(began.elapsed());
                 return Ok(room);
             }
-            let left = end.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            self.adapt_without_answer(now);
+            let left = end.saturating_duration_since(now);
             if left.is_zero() {
                 return Err(Rejection::Timeout);
             }
@@ -137,7 +153,7 @@ impl Cluster {
             } else if !endpoint.try_enter(most) {
                 continue;
             }
-            return Some(Room { endpoint, _slot: Some(Slot(self.clone())) });
+            return Some(Room { endpoint, slot: Some(Slot(self.clone())) });
         }
         self.gate.give_back();
         None

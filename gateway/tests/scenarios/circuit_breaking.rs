@@ -55,8 +55,13 @@ impl Slow {
     }
 }
 
-const PATIENT: Breaker =
-    Breaker { requests: 1, requests_per_endpoint: 0, pending: 10, pending_timeout: Duration::from_secs(10) };
+const PATIENT: Breaker = Breaker {
+    requests: 1,
+    requests_per_endpoint: 0,
+    pending: 10,
+    pending_timeout: Duration::from_secs(10),
+    adaptive: None,
+};
 
 fn site(endpoints: impl IntoIterator<Item = SocketAddr>, breaker: Breaker) -> Site {
     let site = Site::default().rule(Spec::to("app")).endpoints("app", endpoints);
@@ -234,4 +239,47 @@ async fn many_clients_are_all_served_within_the_limits() {
     bounded("the clients", futures::future::try_join_all(clients)).await.unwrap();
     assert!(slow.most.load(SeqCst) <= 2, "{}", slow.most.load(SeqCst));
     waiting(&rig, 0.0).await;
+}
+
+/// A backend that works on so many requests at a time, each for 20 ms.
+async fn busy(capacity: usize, most: Arc<AtomicUsize>) -> Backend {
+    let (places, now) = (Arc::new(Semaphore::new(capacity)), Arc::new(AtomicUsize::new(0)));
+    Backend::handling(move |_| {
+        let (places, now, most) = (places.clone(), now.clone(), most.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+            let place = places.acquire().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(place);
+            now.fetch_sub(1, SeqCst);
+            respond("done")
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn adaptive_concurrency_sends_about_as_much_as_a_service_can_work_on() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let backend = busy(5, most.clone()).await;
+    let breaker = Breaker { requests: 0, pending: 1_000, adaptive: std::num::NonZeroU32::new(3), ..PATIENT };
+    let rig = Rig::start(site([backend.address], breaker)).await;
+    let address = rig.http;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        clients.spawn(async move {
+            let mut client = Client::h1(address).await;
+            loop {
+                assert_eq!(client.get("a.test", "/").await.status, 200);
+            }
+        });
+    }
+    eventually("a limit above the least", || async {
+        let limit = rig.metrics().await.sum("ingora_upstream_request_limit", &[("service", "app")])?;
+        (limit > 4.5).then_some(())
+    })
+    .await;
+    eventually("many answers", || async { (backend.seen().len() > 500).then_some(()) }).await;
+    assert!((4..40).contains(&most.load(SeqCst)), "{}", most.load(SeqCst));
+    assert!(clients.try_join_next().is_none(), "nobody was turned away");
 }

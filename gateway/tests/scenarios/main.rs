@@ -65,6 +65,8 @@ mod mirror;
 #[cfg(test)]
 mod misbehaving_pods;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod passthrough;
 #[cfg(test)]
 mod pooled_connections;
