@@ -1,4 +1,5 @@
-//! Writes to the API server what it has to know of us: status and events. Only while this replica leads.
+//! Writes to the API server what it has to know of us: status and events. Only while this replica leads, but for what each
+//! replica sees by itself.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub(crate) struct Tasks {
 pub(crate) struct Clerk {
     tools: Tools,
     book: EventBook,
+    /// What this replica sees by itself, and tells whether it leads or not.
+    own: EventBook,
     respected: Respected,
     addresses: Option<Vec<Address>>,
     leads: bool,
@@ -63,6 +66,7 @@ impl Clerk {
         Self {
             tools,
             book: EventBook::new(Instant::now()),
+            own: EventBook::new(Instant::now()),
             respected: Respected::default(),
             addresses: None,
             leads: false,
@@ -78,7 +82,9 @@ impl Clerk {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked: Option<Instant> = None;
         let how = loop {
-            let next = self.book.next(Instant::now()).filter(|_| self.leads);
+            let now = Instant::now();
+            let next = self.book.next(now).filter(|_| self.leads);
+            let next = next.into_iter().chain(self.own.next(now)).min();
             tokio::select! {
                 () = self.tools.desk.news() => {}
                 () = self.tools.office.changed() => {}
@@ -118,6 +124,7 @@ impl Clerk {
             self.write_statuses().await;
             self.post_events().await;
         }
+        self.post_own_events().await;
     }
 
     /// What the tray holds of events. Whoever does not lead keeps what holds, for when it does.
@@ -142,15 +149,15 @@ impl Clerk {
     }
 
     async fn take_incident(&mut self, incident: Incident) {
-        if !self.tools.tasks.events || !self.leads {
+        if !self.tools.tasks.events {
             return;
         }
-        let Incident { namespace, service, reason, message } = incident;
+        let Incident { namespace, service, warning, reason, message } = incident;
         // Without it the event would not show in `kubectl describe`.
         let uid = self.tools.surveyor.uid(&namespace, &service).await;
         let object = ObjectRef { kind: Kind::Service, namespace: namespace.into(), name: service.into() };
-        let what = What { object, warning: true, reason: reason.to_owned(), message };
-        self.book.happened(what, uid.as_ref(), Instant::now());
+        let what = What { object, warning, reason: reason.to_owned(), message };
+        self.own.happens(what, uid.as_ref(), Instant::now());
     }
 
     /// Looks where clients reach us. What cannot be found out stays as it was.
@@ -261,27 +268,29 @@ impl Clerk {
 
     async fn post_events(&mut self) {
         let due = self.book.due(Instant::now());
-        let outcomes: Vec<_> = {
-            let clerk = &*self;
-            let one = |due: Due| async move {
-                let outcome = match clerk.limit() {
-                    Some(limit) => clerk.tools.reporter.post(&due, limit).await,
-                    None => Err(Fault::TimedOut("an event")),
-                };
-                (due, outcome)
-            };
-            stream::iter(due).map(one).buffer_unordered(TOGETHER).collect().await
-        };
-        for (due, outcome) in outcomes {
-            match outcome {
-                Ok(count) => self.book.posted(&due.what, count),
-                Err(fault) => {
-                    tracing::debug!(object = %due.what.object, error = %fault, "an event cannot be posted");
-                    // A namespace that is being deleted takes no events; what is left of it goes soon.
-                    self.book.failed(&due.what, Instant::now());
-                }
-            }
+        for (due, outcome) in self.post(due, || self.limit()).await {
+            note(&mut self.book, &due, outcome);
         }
+    }
+
+    /// Replicas that see the same count on one event.
+    async fn post_own_events(&mut self) {
+        let due = self.own.due(Instant::now());
+        for (due, outcome) in self.post(due, || Some(self.tools.patience)).await {
+            note(&mut self.own, &due, outcome);
+        }
+    }
+
+    /// Posts; `limit` says how long one may take, or that none may be posted any more.
+    async fn post(&self, due: Vec<Due>, limit: impl Fn() -> Option<Duration>) -> Vec<(Due, Result<i32, Fault>)> {
+        let one = |due: Due| async {
+            let outcome = match limit() {
+                Some(limit) => self.tools.reporter.post(&due, limit).await,
+                None => Err(Fault::TimedOut("an event")),
+            };
+            (due, outcome)
+        };
+        stream::iter(due).map(one).buffer_unordered(TOGETHER).collect().await
     }
 
     /// The last replica takes back what it wrote: nobody serves at these addresses any more.
@@ -297,6 +306,18 @@ impl Clerk {
             self.tools.desk.check_all();
             self.write_statuses().await;
             drop(tokio::time::timeout(Duration::from_millis(200), self.tools.desk.news()).await);
+        }
+    }
+}
+
+/// Writes down what became of an event.
+fn note(book: &mut EventBook, due: &Due, outcome: Result<i32, Fault>) {
+    match outcome {
+        Ok(count) => book.posted(&due.what, count),
+        Err(fault) => {
+            tracing::debug!(object = %due.what.object, error = %fault, "an event cannot be posted");
+            // A namespace that is being deleted takes no events; what is left of it goes soon.
+            book.failed(&due.what, Instant::now());
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct Incident {
     pub namespace: String,
     /// Name of the Service.
     pub service: String,
+    /// False for something that is as it should be.
+    pub warning: bool,
     /// One word in CamelCase.
     pub reason: &'static str,
     /// A sentence with the remedy.

@@ -9,6 +9,8 @@ use translate::{Note, ObjectRef, Severity};
 const AGAIN: Duration = Duration::from_secs(30 * 60);
 /// What comes and goes is not told more often than this.
 const FLAPPING: Duration = Duration::from_secs(5 * 60);
+/// What happens again and again is not told more often than this.
+const OFTEN: Duration = Duration::from_secs(60);
 /// After a failure to post.
 const RETRY: Duration = Duration::from_secs(30);
 /// Most events that hold for one object; the worst count.
@@ -75,15 +77,20 @@ impl EventBook {
         for (_, entry) in self.of(object).filter(|(what, entry)| !entry.once && !wanted.contains(what)) {
             entry.holds = false;
         }
-        wanted.into_iter().for_each(|what| self.add(what, uid, false, now));
+        wanted.into_iter().for_each(|what| self.add(what, uid, false, FLAPPING, now));
     }
 
     /// Something happened to an object.
     pub(crate) fn happened(&mut self, what: What, uid: Option<&Arc<str>>, now: Instant) {
-        self.add(what, uid, true, now);
+        self.add(what, uid, true, Duration::ZERO, now);
     }
 
-    fn add(&mut self, what: What, uid: Option<&Arc<str>>, once: bool, now: Instant) {
+    /// Something happened to an object that may go on and on: told again after a while only.
+    pub(crate) fn happens(&mut self, what: What, uid: Option<&Arc<str>>, now: Instant) {
+        self.add(what, uid, true, OFTEN, now);
+    }
+
+    fn add(&mut self, what: What, uid: Option<&Arc<str>>, once: bool, pause: Duration, now: Instant) {
         if self.entries.len() >= MOST && !self.entries.contains_key(&what) {
             return;
         }
@@ -95,8 +102,6 @@ impl EventBook {
         }
         if once || !entry.holds {
             entry.holds = true;
-            // One that is told when it happens waits only for its turn.
-            let pause = if once { Duration::ZERO } else { FLAPPING };
             entry.next = entry.posted.map_or(now, |posted| now.max(posted + pause));
         }
     }
@@ -252,6 +257,20 @@ mod tests {
         assert_eq!((first.len(), first[0].what.warning), (100, true));
         assert!(book.due(now).is_empty() && book.next(now).is_some_and(|next| next > now));
         assert_eq!(book.due(now + Duration::from_secs(1)).len(), 10);
+    }
+
+    #[test]
+    fn what_goes_on_and_on_is_told_once_a_minute() {
+        let now = Instant::now();
+        let mut book = EventBook::new(now);
+        let what = What { object: object("a"), warning: true, reason: "Ejected".to_owned(), message: "m".to_owned() };
+        let mut told = 0;
+        for second in 0..180 {
+            let at = now + Duration::from_secs(second);
+            book.happens(what.clone(), None, at);
+            told += book.due(at).len();
+        }
+        assert_eq!(told, 3);
     }
 
     #[test]

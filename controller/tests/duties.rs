@@ -191,11 +191,45 @@ async fn what_the_data_plane_sees_of_endpoints_is_told_on_the_service() {
     let _writing = start(&api, Duties { events: true, incidents, ..duties("192.0.2.1") }).await;
     api.until("leads", |api| !addresses(api, "a").is_null()).await;
     let (namespace, service) = ("default".to_owned(), "app".to_owned());
-    let incident = Incident { namespace, service, reason: "EndpointEjected", message: "look at the pod".to_owned() };
+    let incident = Incident {
+        namespace,
+        service,
+        warning: true,
+        reason: "EndpointEjected",
+        message: "look at the pod".to_owned(),
+    };
     sender.send(incident).await.unwrap();
     let is_told =
         |event: &Value| event["reason"] == "EndpointEjected" && event["involvedObject"]["uid"] == "uid-of-app";
     api.until("told", |api| api.all("events").iter().any(is_told)).await;
+}
+
+#[tokio::test]
+async fn replicas_that_see_the_same_of_an_endpoint_count_one_event_whoever_leads() {
+    let api = with_app().await;
+    let mut replicas = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let incidents = Incidents::new(stream::poll_fn(move |context| receiver.poll_recv(context)));
+        let election = election(Duration::from_secs(10));
+        let replica = start(&api, Duties { events: true, incidents, election, ..duties(address) }).await;
+        api.until("leads", |api| !addresses(api, "a").is_null()).await;
+        replicas.push((replica, sender));
+    }
+    for (number, (_, sender)) in (1..).zip(&replicas) {
+        let incident = Incident {
+            namespace: "default".to_owned(),
+            service: "app".to_owned(),
+            warning: false,
+            reason: "EndpointReturned",
+            message: "10.0.0.1:80 is back".to_owned(),
+        };
+        sender.send(incident).await.unwrap();
+        let is_told = |event: &Value| event["reason"] == "EndpointReturned" && event["count"] == number;
+        api.until("told", |api| api.all("events").iter().any(is_told)).await;
+    }
+    let told = api.all("events").into_iter().filter(|event| event["reason"] == "EndpointReturned");
+    assert_eq!(told.map(|event| event["type"].clone()).collect::<Vec<_>>(), [json!("Normal")]);
 }
 
 #[tokio::test]

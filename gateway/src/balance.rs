@@ -7,12 +7,14 @@ mod endpoint;
 mod gradient;
 mod group;
 mod ring;
+mod why;
 
 pub use choice::{Choice, Member, Members};
 pub use endpoint::{Endpoint, SLOWEST};
 pub use gradient::{Bounds, Gradient, Sample};
 pub use group::Group;
 pub use ring::Ring;
+pub use why::Outcome;
 
 pub use features::hash;
 

@@ -36,6 +36,8 @@ pub struct Config {
     pub access_log: bool,
     /// `--metrics-per-path`: requests are counted by path, not only by Ingress and Service.
     pub metrics_per_path: bool,
+    /// `--metrics-per-endpoint`: so many endpoints have figures of their own.
+    pub metrics_per_endpoint: usize,
     /// `--zone`: the zone that it runs in, whose endpoints it prefers where EndpointSlices have hints.
     pub zone: Option<Arc<str>>,
     /// Who wants to know which endpoints leave the rotation and return. What does not fit is dropped.

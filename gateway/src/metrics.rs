@@ -6,6 +6,7 @@ mod catalogue;
 mod cluster;
 mod connection;
 mod control;
+mod endpoint;
 mod flow;
 pub(crate) mod label;
 mod overload;
@@ -20,6 +21,7 @@ pub(crate) use connection::{
     Alpn, BadRequest, Connections, Handshake, Listener, OpenConnection, Refusal, TlsSession, TlsVersion,
 };
 pub(crate) use control::ControlPlane;
+pub(crate) use endpoint::EndpointMetrics;
 pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
 pub(crate) use overload::{OverloadMetrics, ShedReason};
@@ -50,6 +52,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Connections,
     /// What the control plane has to say about itself.
     pub(crate) control: ControlPlane,
+    /// Figures of single endpoints.
+    pub(crate) endpoints: EndpointMetrics,
     /// How busy the process is.
     pub(crate) overload: OverloadMetrics,
     access_log_dropped: IntCounter,
@@ -71,6 +75,13 @@ impl Metrics {
         self
     }
 
+    /// How many endpoints have figures of their own (`--metrics-per-endpoint`).
+    #[must_use]
+    pub(crate) fn per_endpoint(mut self, most: usize) -> Self {
+        self.endpoints.limit(most);
+        self
+    }
+
     /// Registers every metric and notes what each is.
     fn noted(registry: Registry, made: &RefCell<Vec<MetricDoc>>) -> Result<Self, prometheus::Error> {
         let register = Register::new(&registry, made);
@@ -83,6 +94,7 @@ impl Metrics {
             connections: Connections::new(&register.group("Clients"))?,
             streams: stream::Streams::new(&register.group("Streams"))?,
             control: ControlPlane::new(&register.group("Control plane"))?,
+            endpoints: EndpointMetrics::new(&register.group("Endpoints"))?,
             overload: OverloadMetrics::new(&register.group("Overload"))?,
             access_log_dropped: register.counter(
                 "access_log_dropped_total",

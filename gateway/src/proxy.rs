@@ -24,8 +24,8 @@ use crate::copies::Copies;
 use crate::limiter::Limiter;
 use crate::live::Live;
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::phases::canary::Chosen;
 use crate::overload::Shedder;
+use crate::phases::canary::Chosen;
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
 use crate::phases::{

@@ -114,7 +114,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let Sockets { http, https, mut healthz } = sockets;
 
     let metrics = Metrics::new().map_err(|error| Error(format!("metrics cannot be registered: {error}")))?;
-    let metrics = metrics.per_path(config.metrics_per_path);
+    let metrics = metrics.per_path(config.metrics_per_path).per_endpoint(config.metrics_per_endpoint);
     let (metrics, readiness) = (Arc::new(metrics), Arc::new(Readiness::default()));
     let health = Health::new(config.zone.take(), config.events.take());
     let live = Arc::new(Live::new(metrics.clone(), readiness.clone(), health));

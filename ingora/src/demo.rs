@@ -86,6 +86,7 @@ fn config(args: &DemoArgs) -> Config {
         metrics_per_path: true,
         zone: None,
         events: None,
+        metrics_per_endpoint: 0,
         overload: gateway::Overload::default(),
         upgrade_socket: None,
     }

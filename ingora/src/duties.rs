@@ -4,7 +4,6 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use controller::{Duties, Election, Incident, Incidents, Pod, StatusSource};
-use futures::future::ready;
 use futures::{StreamExt, stream};
 use gateway::{EndpointChange, EndpointEvent};
 use tokio::sync::mpsc;
@@ -109,26 +108,46 @@ fn pod() -> Option<Pod> {
 pub(crate) fn incidents() -> (mpsc::Sender<EndpointEvent>, Incidents) {
     let (sender, mut events) = mpsc::channel(WAITING);
     let told = stream::poll_fn(move |context| events.poll_recv(context));
-    (sender, Incidents::new(told.filter_map(|event| ready(incident(&event)))))
+    (sender, Incidents::new(told.map(|event| incident(&event))))
 }
 
-/// What an owner should know; a return needs nothing of him.
-fn incident(event: &EndpointEvent) -> Option<Incident> {
+/// What the owner of a Service should know. The same words for the same endpoint, so that events are counted rather than
+/// many.
+fn incident(event: &EndpointEvent) -> Incident {
     let EndpointEvent { cluster, address, change, why } = event;
-    match change {
-        EndpointChange::Returned => None,
-        EndpointChange::Ejected => Some(Incident {
-            namespace: cluster.namespace().to_string(),
-            service: cluster.service().to_string(),
-            reason: "EndpointEjected",
-            message: format!("endpoint {address} gets no requests for now ({why}); look at the pod with this address"),
-        }),
-    }
+    let why = why.replace('_', " ");
+    let (warning, reason, message) = match change {
+        EndpointChange::Ejected => (
+            true,
+            "EndpointEjected",
+            format!("endpoint {address} gets no requests for now ({why}); look at the pod with this address"),
+        ),
+        EndpointChange::Returned => {
+            (false, "EndpointReturned", format!("endpoint {address} passed a probe and gets requests again"))
+        }
+    };
+    let (namespace, service) = (cluster.namespace().to_string(), cluster.service().to_string());
+    Incident { namespace, service, warning, reason, message }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ejection_is_a_warning_on_the_service_and_a_return_is_none() {
+        let cluster = table::ClusterId::new("shop", "cart", table::ServicePort::Number(80));
+        let address = std::net::SocketAddr::from(([10, 0, 0, 1], 80));
+        let told = |change, why| incident(&EndpointEvent { cluster: cluster.clone(), address, change, why });
+        let out = told(EndpointChange::Ejected, "connect_timeout");
+        assert_eq!(
+            (&*out.namespace, &*out.service, out.warning, out.reason),
+            ("shop", "cart", true, "EndpointEjected")
+        );
+        assert!(out.message.contains("10.0.0.1:80") && out.message.contains("(connect timeout)"), "{}", out.message);
+        let back = told(EndpointChange::Returned, "refused");
+        assert_eq!((back.warning, back.reason), (false, "EndpointReturned"));
+    }
 
     #[test]
     fn a_term_leaves_room_for_renewals() {

@@ -1,5 +1,6 @@
 //! `ingora explain`: what would happen to a request, and why.
 mod decision;
+mod peers;
 mod provenance;
 mod request;
 mod steps;
@@ -37,6 +38,14 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
+    /// Show which endpoint would get the request, and why each other one would not
+    #[arg(long)]
+    peers: bool,
+
+    /// The port for health and metrics of a gateway that runs: endpoints are as it sees them now
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "peers")]
+    admin: Option<String>,
+
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -56,7 +65,10 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Printed, Failure> {
     let request = request::Asked { client: args.client, ..request };
     let source = args.source.source();
     let loaded = controller::load(&source, args.classes.options(&source))?;
-    let explanation = decision::explain(&loaded, &request);
+    let mut explanation = decision::explain(&loaded, &request);
+    if args.peers {
+        peers::fill(&mut explanation, &loaded, args.admin.as_deref())?;
+    }
     let text = match args.format {
         Format::Text => text::render(&explanation),
         Format::Json => crate::lint::json(&explanation)?,

@@ -207,6 +207,10 @@ struct MetricsArgs {
     #[arg(long, env = "INGORA_METRICS_PER_PATH", value_name = "BOOL", num_args = 0..=1, default_value_t = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new())]
     metrics_per_path: bool,
+
+    /// Endpoints that have figures of their own; all others of a Service are shown together, and none with 0
+    #[arg(long, env = "INGORA_METRICS_PER_ENDPOINT", value_name = "NUMBER", default_value_t = 0)]
+    metrics_per_endpoint: usize,
 }
 
 /// Joins the planes and serves.
@@ -227,6 +231,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         timeouts: args.timeouts.timeouts(),
         access_log: args.access_log.access_log,
         metrics_per_path: args.metrics.metrics_per_path,
+        metrics_per_endpoint: args.metrics.metrics_per_endpoint,
         zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
         events: Some(endpoint_events),
         overload: args.overload.overload(),

@@ -128,6 +128,11 @@ impl Choice {
         self.most
     }
 
+    /// The endpoints of the own zone, or those of others.
+    pub(super) fn group(&self, near: bool) -> &Group {
+        if near { &self.near } else { &self.far }
+    }
+
     /// The members it was made from.
     #[must_use]
     pub fn members(&self) -> &Arc<Members> {

@@ -78,18 +78,16 @@ impl Group {
     /// it has no more requests in flight. With only two, one request of 64 would meet two slow ones where one endpoint of
     /// eight is slow: more than the hundredth that a 99th percentile forgives.
     pub fn peak_ewma(&self, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
-        let places = self.places();
-        let (first, second) = two(ask.random, places);
-        let third = below(low(mix(ask.random ^ THIRD)), places);
+        let drawn = three(ask.random, self.places());
         let mut best: Option<(&Arc<Endpoint>, Cost)> = None;
-        for place in [first, second, third] {
+        for place in drawn {
             let Some(endpoint) = self.at(place).filter(|endpoint| self.takes(endpoint, ask, place)) else { continue };
             let cost = Cost::of(endpoint, ask.now);
             if best.as_ref().is_none_or(|(_, best)| cost.is_less_than(best)) {
                 best = Some((endpoint, cost));
             }
         }
-        best.map(|(endpoint, _)| endpoint).or_else(|| self.search(first, ask))
+        best.map(|(endpoint, _)| endpoint).or_else(|| self.search(drawn[0], ask))
     }
 
     fn better(&self, ask: &Ask<'_>, is_better: impl Fn(&Endpoint, &Endpoint) -> bool) -> Option<&Arc<Endpoint>> {
@@ -105,6 +103,12 @@ impl Group {
             (true, false) => Some(one),
             (false, false) => self.search(first, ask),
         }
+    }
+
+    /// The first few that a choice of the best one looks at, three at most.
+    pub(super) fn drawn(&self, ask: &Ask<'_>, number: usize) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let drawn = three(ask.random, self.places()).into_iter().take(number);
+        drawn.filter_map(|place| self.at(place))
     }
 
     fn places(&self) -> usize {
@@ -173,6 +177,12 @@ fn two(random: u64, places: usize) -> (usize, usize) {
     let first = below(low(random), places);
     let second = below(high(random), places.saturating_sub(1));
     (first, second + usize::from(second >= first))
+}
+
+/// As [`two`], and a third place, which may be one of both.
+fn three(random: u64, places: usize) -> [usize; 3] {
+    let (first, second) = two(random, places);
+    [first, second, below(low(mix(random ^ THIRD)), places)]
 }
 
 /// Does slow start let an endpoint have this request? By chance, so that its share is met.

@@ -1,8 +1,9 @@
 //! Connections to endpoints, retries and endpoint counts by cluster.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use table::ClusterId;
 
 use super::flow::{Flow, FlowMetrics};
@@ -46,6 +47,7 @@ pub(crate) struct ClusterMetrics {
     connects: ByLabel<ConnectResult, IntCounter>,
     endpoints: ByLabel<EndpointState, IntGauge>,
     in_flight: IntGauge,
+    reused: IntCounter,
     /// Retries, and what was refused.
     pub(crate) flow: FlowMetrics,
     /// Resolved when something happens: few clusters ever lose an endpoint.
@@ -61,6 +63,8 @@ struct Rare {
     ejections: IntCounterVec,
     returns: IntCounterVec,
     panic: IntGaugeVec,
+    latency: GaugeVec,
+    budget: GaugeVec,
 }
 
 impl ClusterMetrics {
@@ -97,6 +101,21 @@ impl ClusterMetrics {
         self.in_flight.set(number.into());
     }
 
+    /// Counts a try over a kept connection.
+    pub(crate) fn reused(&self) {
+        self.reused.inc();
+    }
+
+    /// Publishes the median latency of the endpoints.
+    pub(crate) fn latency(&self, latency: Duration) {
+        self.rare.latency.with_label_values(&self.labels()).set(latency.as_secs_f64());
+    }
+
+    /// Publishes how many retries may be made now.
+    pub(crate) fn budget(&self, retries: f64) {
+        self.rare.budget.with_label_values(&self.labels()).set(retries);
+    }
+
     /// Where it is counted who waits for room. Takes a lock: keep the result.
     pub(crate) fn queue(&self) -> QueueMetrics {
         self.queues.resolve(&self.id)
@@ -121,6 +140,7 @@ pub(super) struct Clusters {
     connects: IntCounterVec,
     endpoints: IntGaugeVec,
     in_flight: IntGaugeVec,
+    reused: IntCounterVec,
     rare: Rare,
     flow: Flow,
     queues: Queues,
@@ -145,7 +165,22 @@ impl Clusters {
                 "Requests in flight at the endpoints of a Service; at endpoints of several Services those of all of them.",
                 &["namespace", "service", "port"],
             )?,
+            reused: register.counters(
+                "upstream_reused_connections_total",
+                "Tries that went over a kept connection to an endpoint, or over one that others use at the same time.",
+                &["namespace", "service", "port"],
+            )?,
             rare: Rare {
+                latency: register.float_gauges(
+                    "upstream_latency_seconds",
+                    "Median of the latencies of a Service's endpoints until the head of an answer, in the last second with requests.",
+                    &["namespace", "service", "port"],
+                )?,
+                budget: register.float_gauges(
+                    "upstream_retry_budget",
+                    "Retries that the retry budget of a Service allows now; published from the first one on.",
+                    &["namespace", "service", "port"],
+                )?,
                 ejections: register.counters(
                     "upstream_ejections_total",
                     "Endpoints that left the rotation, by reason.",
@@ -180,6 +215,7 @@ impl Clusters {
             connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
             endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
             in_flight: self.in_flight.with_label_values(&[namespace, service, &port]),
+            reused: self.reused.with_label_values(&[namespace, service, &port]),
             flow: self.flow.resolve(id),
             rare: self.rare.clone(),
             queues: self.queues.clone(),
@@ -201,6 +237,9 @@ impl Clusters {
         for result in ConnectResult::TEXTS {
             drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
         }
+        drop(self.reused.remove_label_values(&[namespace, service, &port]));
+        drop(self.rare.budget.remove_label_values(&[namespace, service, &port]));
+        drop(self.rare.latency.remove_label_values(&[namespace, service, &port]));
         drop(self.in_flight.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.returns.remove_label_values(&[namespace, service, &port]));
         drop(self.rare.panic.remove_label_values(&[namespace, service, &port]));
@@ -229,7 +268,7 @@ mod tests {
         cluster.flow.retry(RetryReason::Status);
         cluster.endpoints(3, 1);
         let all = lines(&metrics, r#"namespace="shop""#);
-        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + RetryReason::TEXTS.len() + 2);
+        assert_eq!(all.len(), ConnectResult::TEXTS.len() + EndpointState::TEXTS.len() + RetryReason::TEXTS.len() + 3);
         for line in [
             r#"ingora_upstream_connects_total{namespace="shop",port="web",result="refused",service="cart"} 1"#,
             r#"ingora_upstream_retries_total{namespace="shop",port="web",reason="status",service="cart"} 1"#,

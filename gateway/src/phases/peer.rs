@@ -159,12 +159,19 @@ fn answer<T>(status: u16, why: &'static str) -> Result<T> {
 /// A connection is there. A new one is counted.
 pub(crate) fn connected(proxy: &Proxy, context: &mut Context, reused: bool) {
     if reused {
-        return;
+        return count_reused(proxy, context);
     }
     if let Some(attempt) = context.attempts.now() {
         attempt.connected = Some(attempt.began.elapsed());
     }
     count(proxy, context, ConnectResult::Ok);
+}
+
+fn count_reused(proxy: &Proxy, context: &Context) {
+    let rule = context.rule.as_ref();
+    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
+        cluster.metrics.reused();
+    }
 }
 
 /// A connection could not be made.

@@ -16,17 +16,23 @@ pub(crate) struct Budget {
     account: Mutex<Account>,
 }
 
+#[derive(Clone, Copy)]
 struct Account {
     /// Retries that may be made now.
     balance: f64,
     /// Requests that were counted into the balance.
     counted: u64,
     updated: Option<Instant>,
+    /// What the last retry's rule says.
+    percent: u16,
+    min: u16,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { requests: AtomicU64::new(0), account: Mutex::new(Account { balance: 0.0, counted: 0, updated: None }) }
+        let Retry { budget_percent: percent, budget_min: min, .. } = Retry::default();
+        let account = Account { balance: 0.0, counted: 0, updated: None, percent, min };
+        Self { requests: AtomicU64::new(0), account: Mutex::new(account) }
     }
 }
 
@@ -47,6 +53,16 @@ impl Budget {
         account.balance -= 1.0;
         true
     }
+
+    /// Retries that may be made now, by the share that the last one was allowed by; `None` before there was one.
+    pub(crate) fn left(&self, now: Instant) -> Option<f64> {
+        let requests = self.requests.load(Relaxed);
+        let mut account = *self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let retry = Retry { budget_percent: account.percent, budget_min: account.min, ..Retry::default() };
+        account.updated?;
+        account.update(requests, &retry, now);
+        Some(account.balance)
+    }
 }
 
 impl Account {
@@ -61,6 +77,7 @@ impl Account {
         let recent = if passed > WINDOW { new * WINDOW / passed } else { new };
         let kept = self.balance * (1.0 - passed / WINDOW).max(0.0);
         self.balance = kept + recent * share + always * passed.min(WINDOW);
+        (self.percent, self.min) = (retry.budget_percent, retry.budget_min);
         self.counted = requests;
         self.updated = Some(now);
     }
@@ -95,6 +112,18 @@ mod tests {
         assert_eq!(drain(&budget, &retry, now), 200);
         deposits(&budget, 100);
         assert_eq!(drain(&budget, &retry, now + Duration::from_secs(1)), 20);
+    }
+
+    #[test]
+    fn looking_takes_nothing() {
+        let (budget, now) = (Budget::default(), Instant::now());
+        assert_eq!(budget.left(now), None);
+        deposits(&budget, 100);
+        assert!(budget.withdraw(&Retry::default(), now));
+        for _ in 0..2 {
+            assert!(budget.left(now).is_some_and(|left| (left - 49.0).abs() < 1e-6));
+        }
+        assert_eq!(drain(&budget, &Retry::default(), now), 49);
     }
 
     #[test]

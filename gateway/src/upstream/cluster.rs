@@ -267,6 +267,12 @@ impl Cluster {
         let members = self.inner.lock().unwrap_or_else(PoisonError::into_inner).members.clone();
         let in_flight = members.list().iter().map(|member| member.endpoint.in_flight());
         self.metrics.in_flight(in_flight.fold(0, u32::saturating_add));
+        if let Some(retries) = self.budget.left(Instant::now()) {
+            self.metrics.budget(retries);
+        }
+        if let Some(typical) = self.typical() {
+            self.metrics.latency(typical);
+        }
         if self.gate.is_on() || self.queue_metrics.get().is_some() {
             self.queue_metrics().publish(self.gate.waiting(), self.gate.most());
         }

@@ -16,6 +16,14 @@ struct Shown {
     /// More endpoints are ejected than may be; all are used.
     panic: bool,
     typical_ms: Option<f64>,
+    /// Requests that hold a place, where there are limits.
+    in_flight: u32,
+    /// Requests that wait for one.
+    waiting: usize,
+    /// Places; 0 for no limit.
+    limit: u32,
+    /// Requests in flight with which an endpoint gets no more; 0 for no limit.
+    limit_per_endpoint: u32,
     endpoints: Vec<Peer>,
 }
 
@@ -43,6 +51,10 @@ pub(crate) fn peers(registry: &Registry, service: &str) -> Vec<u8> {
         shown.push(Shown {
             cluster: cluster.id.to_string(),
             panic: cluster.panics(),
+            in_flight: cluster.gate.in_flight(),
+            waiting: cluster.gate.waiting(),
+            limit: cluster.gate.most(),
+            limit_per_endpoint: cluster.most_per_endpoint(),
             typical_ms: cluster.typical().map(|typical| typical.as_secs_f64() * 1_000.0),
             endpoints,
         });

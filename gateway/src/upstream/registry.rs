@@ -58,7 +58,9 @@ impl Registry {
 
     /// Publishes what is only looked up when somebody asks for metrics.
     pub(crate) fn publish(&self) {
-        self.all().iter().for_each(|cluster| cluster.publish());
+        let all = self.all();
+        all.iter().for_each(|cluster| cluster.publish());
+        self.metrics.endpoints.publish(all.iter().map(|cluster| (cluster.id.clone(), cluster.all())));
     }
 
     /// The clusters that had requests since the last call.

@@ -9,6 +9,7 @@ use table::{
 };
 use translate::{Kind, Note, ObjectRef};
 
+use super::peers::By;
 use super::provenance::Provenance;
 use super::request::Asked;
 use super::steps::{self, location};
@@ -103,9 +104,13 @@ fn outcome(loaded: &Loaded, rule: &Rule<Route>, request: &Request<'_>, told: &mu
     let next = match &walk.verdict {
         Verdict::Answer(answer) => answer_of(answer),
         Verdict::Continue | Verdict::Ask(_) => {
+            let main_policy = loaded.policies.get(cluster);
             let canary = canary(loaded, cluster, request, walk.assigned, told);
             let cluster = canary.as_ref().unwrap_or(cluster);
             told.cluster = Some(cluster_view(loaded, cluster, route.upstream.protocol));
+            let terms = canary.as_ref().and_then(|_| main_policy?.canary.as_ref());
+            let balance = terms.map_or(route.balance, |terms| terms.balance(route.balance));
+            told.choice = Some((cluster.clone(), By { balance, key: walk.key }));
             endpoint(loaded, cluster, told)
         }
     };

@@ -16,6 +16,8 @@ pub(super) struct Walk {
     pub(super) verdict: Verdict,
     /// The cluster that the client's affinity cookie names.
     pub(super) assigned: Option<u64>,
+    /// What hashing goes by.
+    pub(super) key: Option<u64>,
 }
 
 /// Runs the plan as the proxy does. Passwords are checked; another server is taken to let the request pass.
@@ -45,7 +47,7 @@ pub(super) fn walk(plan: &[Configured], request: &Request<'_>, provenance: &Prov
     }
     answers(plan, request, &edits, &verdict, provenance, &mut features);
     let names: BTreeSet<&str> = plan.iter().map(Configured::name).collect();
-    Walk { features, settings: provenance.settings(&names), assumed, verdict, assigned: edits.assigned }
+    Walk { features, settings: provenance.settings(&names), assumed, verdict, assigned: edits.assigned, key: edits.key }
 }
 
 /// What each feature changes about the answer: the gateway's own, or an endpoint's 200 without fields.

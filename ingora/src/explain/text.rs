@@ -16,6 +16,7 @@ pub(super) fn render(told: &Explanation) -> String {
     block(&mut out, "Settings", &settings(told));
     block(&mut out, "Canary", &canary(told));
     block(&mut out, "Endpoints", &endpoints(told));
+    block(&mut out, "Peers", &peers(told));
     block(&mut out, "Certificate", &certificate(told));
     block(&mut out, "Notes", &told.notes);
     block(&mut out, "Answer", std::slice::from_ref(&told.answer.text));
@@ -132,6 +133,18 @@ fn endpoints(told: &Explanation) -> Vec<String> {
         lines.push(format!("{}  {}{zone}{held}", endpoint.address, endpoint.readiness));
     }
     lines
+}
+
+/// The one that was chosen first.
+fn peers(told: &Explanation) -> Vec<String> {
+    let lines = |chosen: bool| {
+        told.peers.iter().filter(move |peer| peer.chosen == chosen).map(move |peer| {
+            let verdict = if chosen { "chosen" } else { "lost" };
+            format!("{}  {verdict}: {} ({:.0} % of such requests)", peer.address, peer.why, peer.share_percent)
+        })
+    };
+    let by = Some(told.peers_by.clone()).filter(|by| !by.is_empty());
+    by.into_iter().chain(lines(true)).chain(lines(false)).collect()
 }
 
 fn certificate(told: &Explanation) -> Vec<String> {

@@ -1,5 +1,8 @@
 //! What an explanation says, as data: printed as text or JSON.
 use serde::Serialize;
+use table::ClusterId;
+
+use super::peers::By;
 
 /// Everything about one request.
 #[derive(Debug, Default, Serialize)]
@@ -21,6 +24,15 @@ pub(super) struct Explanation {
     pub(super) canary: Option<CanaryView>,
     /// Where it goes.
     pub(super) cluster: Option<ClusterView>,
+    /// What an endpoint is chosen by, and from.
+    #[serde(skip)]
+    pub(super) choice: Option<(ClusterId, By)>,
+    /// How the endpoint was chosen; empty unless asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) peers_by: String,
+    /// What became of each endpoint in the choice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) peers: Vec<PeerView>,
     /// What a TLS handshake shows.
     pub(super) certificate: Option<CertificateView>,
     /// Notes on the objects involved.
@@ -123,6 +135,17 @@ pub(super) struct EndpointView {
     pub(super) zone: Option<String>,
     /// May it get this request?
     pub(super) eligible: bool,
+}
+
+/// An endpoint in the choice.
+#[derive(Debug, Serialize)]
+pub(super) struct PeerView {
+    pub(super) address: String,
+    pub(super) chosen: bool,
+    /// Why it was chosen or lost.
+    pub(super) why: String,
+    /// Its share of such requests.
+    pub(super) share_percent: f64,
 }
 
 /// A certificate.

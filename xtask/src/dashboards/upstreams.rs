@@ -7,7 +7,7 @@ pub(super) fn dashboard() -> Dashboard {
         uid: "ingora-upstreams",
         title: "Ingora / Upstreams",
         about: "Endpoints of Services: how many there are, how connecting to them goes, what is retried.",
-        rows: vec![endpoints(), connections(), answers()],
+        rows: vec![endpoints(), connections(), limits(), answers()],
     }
 }
 
@@ -60,11 +60,66 @@ fn connections() -> Row {
                 r#"topk(10, sum by (namespace, service) (rate(ingora_upstream_connects_total{%service,result!="ok"}[%window]))
                    / sum by (namespace, service) (rate(ingora_upstream_connects_total{%service}[%window])) > 0)"#,
             ),
-            Panel::lines("Pool reuse", "percentunit", "Share of requests that found an open connection.").query(
+            Panel::lines("Pool reuse", "percentunit", "Share of tries that found an open connection; the ten lowest.").query(
                 "{{namespace}}/{{service}}",
-                r#"bottomk(10, clamp_min(1 - sum by (namespace, service) (rate(ingora_upstream_connects_total{%service,result="ok"}[%window]))
-                   / sum by (namespace, service) (rate(ingora_requests_total{%service}[%window])), 0))"#,
+                r#"bottomk(10, sum by (namespace, service) (rate(ingora_upstream_reused_connections_total{%service}[%window]))
+                   / (sum by (namespace, service) (rate(ingora_upstream_reused_connections_total{%service}[%window]))
+                   + sum by (namespace, service) (rate(ingora_upstream_connects_total{%service}[%window]))))"#,
             ),
+        ],
+    }
+}
+
+fn limits() -> Row {
+    Row {
+        title: "Load and limits",
+        panels: vec![
+            Panel::lines("Requests in flight", "short", "At the endpoints of a Service; the ten busiest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (ingora_upstream_requests_in_flight{%service}))",
+            ),
+            Panel::lines("Latency of endpoints", "s", "Median of a Service's endpoints until the head of an answer; the ten slowest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, max by (namespace, service) (ingora_upstream_latency_seconds{%service}))",
+            ),
+            Panel::lines("Limits on requests", "short", "Of Services that have one for each gateway; adaptive concurrency moves it.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, min by (namespace, service) (ingora_upstream_request_limit{%service}) > 0)",
+            ),
+            Panel::lines("Requests that wait", "short", "For room within the limits of a Service; the ten longest queues.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, sum by (namespace, service) (ingora_upstream_queue_length{%service}))",
+            ),
+            Panel::lines("95 of 100 waits within", "s", "Of requests that got room after a wait; the ten longest.").query(
+                "{{namespace}}/{{service}}",
+                "topk(10, histogram_quantile(0.95, sum by (le, namespace, service) (rate(ingora_upstream_queue_wait_seconds_bucket{%service}[%window]))))",
+            ),
+            Panel::lines("Turned away", "reqps", "Requests that got no room within the limits of a Service.").query(
+                "{{namespace}}/{{service}} {{reason}}",
+                "topk(10, sum by (namespace, service, reason) (rate(ingora_upstream_rejections_total{%service}[%window])))",
+            ),
+            Panel::lines("Retry budget", "short", "Retries that a Service allows now; the ten smallest.").query(
+                "{{namespace}}/{{service}}",
+                "bottomk(10, min by (namespace, service) (ingora_upstream_retry_budget{%service}))",
+            ),
+            Panel::lines("Busiest endpoints", "short", "Requests in flight, with --metrics-per-endpoint.").query(
+                "{{service}} {{endpoint}}",
+                "topk(10, sum by (namespace, service, endpoint) (ingora_endpoint_requests_in_flight{%service}))",
+            ),
+            Panel::lines("Slowest endpoints", "s", "Moving average of the latency, with --metrics-per-endpoint.").query(
+                "{{service}} {{endpoint}}",
+                "topk(10, max by (namespace, service, endpoint) (ingora_endpoint_latency_seconds{%service}))",
+            ),
+            Panel::lines("Ejected endpoints", "short", "With --metrics-per-endpoint.").query(
+                "{{service}} {{endpoint}}",
+                "topk(10, max by (namespace, service, endpoint) (ingora_endpoint_ejected{%service}) > 0)",
+            ),
+            Panel::lines("Shed by the gateway", "reqps", "503 because the gateway itself had too much to do.")
+                .query("{{reason}}", "sum by (reason) (rate(ingora_requests_shed_total[%window]))"),
+            Panel::lines("Lag of workers", "s", "How late event loops are; the ten worst.")
+                .query("{{worker}}", "topk(10, max by (worker) (ingora_worker_lag_seconds))"),
+            Panel::lines("Memory in use", "percentunit", "Share of the memory limit; nothing without one.")
+                .query("memory", "max(ingora_memory_used_ratio) > 0"),
         ],
     }
 }

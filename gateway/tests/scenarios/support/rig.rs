@@ -34,6 +34,7 @@ pub(crate) fn config() -> Config {
         // A machine that runs tests is late for other reasons.
         overload: Overload { lag: Duration::ZERO, memory_percent: 0, memory_limit: None },
         metrics_per_path: true,
+        metrics_per_endpoint: 100,
     }
 }
 
