@@ -168,8 +168,7 @@ pub(crate) fn connected(proxy: &Proxy, context: &mut Context, reused: bool) {
 }
 
 fn count_reused(proxy: &Proxy, context: &Context) {
-    let rule = context.rule.as_ref();
-    if let Some(cluster) = rule.and_then(|rule| proxy.cluster(rule, context.detour.as_deref())) {
+    if let Some(cluster) = proxy.cluster_of(context) {
         cluster.metrics.reused();
     }
 }
