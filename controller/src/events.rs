@@ -69,9 +69,10 @@ impl EventBook {
         Self { entries: BTreeMap::new(), tokens: BURST, filled: now }
     }
 
-    /// These notes hold for an object now. Infos are no events.
+    /// These notes hold for an object now. Infos are no events, but for annotations that differ from ingress-nginx.
     pub(crate) fn hold(&mut self, object: &ObjectRef, uid: Option<&Arc<str>>, notes: &[Note], now: Instant) {
-        let mut worst: Vec<_> = notes.iter().filter(|note| note.severity > Severity::Info).collect();
+        let mut worst: Vec<_> =
+            notes.iter().filter(|note| note.severity > Severity::Info || note.verdict().is_some()).collect();
         worst.sort_by_key(|note| std::cmp::Reverse(note.severity));
         let wanted: BTreeSet<_> = worst.into_iter().take(PER_OBJECT).map(what).collect();
         for (_, entry) in self.of(object).filter(|(what, entry)| !entry.once && !wanted.contains(what)) {
@@ -172,7 +173,8 @@ impl EventBook {
 fn what(note: &Note) -> What {
     let message =
         if note.field.is_empty() { note.message.clone() } else { format!("{}: {}", note.field, note.message) };
-    What { object: note.object.clone(), warning: true, reason: note.reason.to_owned(), message }
+    let warning = note.severity > Severity::Info;
+    What { object: note.object.clone(), warning, reason: note.reason.to_owned(), message }
 }
 
 #[cfg(test)]

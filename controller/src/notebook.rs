@@ -1,5 +1,6 @@
 //! Keeps the notes that hold, counts them, and logs each once when it comes and when it goes.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use table::Facts;
 use translate::{Note, ObjectRef, Severity};
@@ -18,12 +19,14 @@ impl Notebook {
             let before = self.notes.remove(&object).unwrap_or_default();
             for note in &before {
                 *self.count(note.severity) -= 1;
+                self.judge(note, false);
                 if !now.contains(note) {
                     tracing::info!(object = %note.object, field = note.field, reason = note.reason, "no longer: {}", note.message);
                 }
             }
             for note in &now {
                 *self.count(note.severity) += 1;
+                self.judge(note, true);
                 if !before.contains(note) {
                     log(note);
                 }
@@ -37,6 +40,17 @@ impl Notebook {
     /// How many notes of each severity hold; the build time is left to others.
     pub(crate) fn facts(&self) -> Facts {
         self.facts.clone()
+    }
+
+    /// Counts an Ingress with an annotation that is not honoured as in ingress-nginx, or one less.
+    fn judge(&mut self, note: &Note, comes: bool) {
+        let Some(verdict) = note.verdict() else { return };
+        let verdicts = Arc::make_mut(&mut self.facts.verdicts);
+        let number = verdicts.entry(verdict).or_default();
+        *number = if comes { *number + 1 } else { number.saturating_sub(1) };
+        if *number == 0 {
+            verdicts.remove(&verdict);
+        }
     }
 
     fn count(&mut self, severity: Severity) -> &mut usize {
@@ -68,6 +82,27 @@ mod tests {
 
     fn note(name: &str, severity: Severity, message: &str) -> Note {
         Note { object: object(name), field: String::new(), severity, reason: "Test", message: message.to_owned() }
+    }
+
+    #[test]
+    fn ingresses_with_an_annotation_that_is_not_honoured_are_counted() {
+        let told = |name: &str, reason, annotation: &str| Note {
+            reason,
+            field: format!("metadata.annotations[{annotation}]"),
+            ..note(name, Severity::Info, "x")
+        };
+        let mut book = Notebook::default();
+        let (approximated, refused) = ("AnnotationApproximated", "AnnotationRefused");
+        book.update(vec![
+            (object("a"), vec![told("a", approximated, "p/proxy-buffering"), told("a", refused, "p/fastcgi-index")]),
+            (object("b"), vec![told("b", approximated, "p/proxy-buffering"), told("b", refused, "p/no-such-name")]),
+        ]);
+        let count =
+            |book: &Notebook| book.facts().verdicts.iter().map(|(key, number)| (*key, *number)).collect::<Vec<_>>();
+        let two = [(("fastcgi-index", "refused"), 1), (("proxy-buffering", "approximated"), 2)];
+        assert_eq!(count(&book), two);
+        book.update(vec![(object("a"), vec![])]);
+        assert_eq!(count(&book), [(("proxy-buffering", "approximated"), 1)]);
     }
 
     #[test]

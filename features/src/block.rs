@@ -20,9 +20,9 @@ const REFERERS: Key<Matchers> = list(
     "Referers that get 403 of all rules: whole values between commas, in any case, or regular expressions after `~` or `~*`.",
 );
 
-/// Values of a field.
+/// Values of a field, or of anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Matchers(Arc<[Matcher]>);
+pub(crate) struct Matchers(Arc<[Matcher]>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Matcher {
@@ -32,7 +32,7 @@ enum Matcher {
 
 impl Matchers {
     /// As nginx's `map` reads its left side.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         let matchers = items.map(|item| {
             Ok(match (item.strip_prefix("~*"), item.strip_prefix('~')) {
@@ -44,7 +44,8 @@ impl Matchers {
         matchers.collect::<Result<_, String>>().map(Self)
     }
 
-    fn matches(&self, value: &[u8]) -> bool {
+    /// Is it one of them?
+    pub(crate) fn matches(&self, value: &[u8]) -> bool {
         // What is no UTF-8 must not pass for something else either.
         let text = String::from_utf8_lossy(value);
         self.0.iter().any(|matcher| match matcher {

@@ -2,10 +2,12 @@
 mod answers;
 mod compression;
 mod connections;
+mod logging;
 mod requests;
 mod sender;
 mod stream;
 mod tls;
+mod tracing;
 
 use crate::Keys;
 use crate::annotation::{Config, OnError, Problem};
@@ -14,10 +16,13 @@ use crate::objects::{Data, Objects};
 pub use answers::{Answers, ServerField};
 pub use compression::{Coding, Compressed, Compression};
 pub use connections::Connections;
+pub use logging::{Escape, LogTarget, Logging};
 pub use requests::Requests;
 pub use sender::{Claims, Sender};
 pub use stream::Streams;
 pub use tls::{Tls, Versions};
+pub use tracing::Tracing;
+pub(crate) use tracing::operation_name;
 
 /// Settings that hold for every request and connection. The default is what an empty ConfigMap says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +41,10 @@ pub struct Global {
     pub streams: Streams,
     /// TLS with clients.
     pub tls: Tls,
+    /// The access log.
+    pub logging: Logging,
+    /// Traces.
+    pub tracing: Tracing,
 }
 
 impl Global {
@@ -52,6 +61,8 @@ impl Global {
             compression: Compression::read(config),
             streams: Streams::read(config),
             tls: Tls::read(&mut reader),
+            logging: Logging::read(&mut reader),
+            tracing: Tracing::read(config),
         };
         (global, reader.problems)
     }
@@ -66,6 +77,8 @@ pub(crate) const MODULES: &[(&str, Keys)] = &[
     ("compression", compression::CONFIG),
     ("stream", stream::CONFIG),
     ("tls", tls::CONFIG),
+    ("logging", logging::CONFIG),
+    ("tracing", tracing::CONFIG),
 ];
 
 /// What global settings are read from.

@@ -18,8 +18,10 @@ mod firewall;
 mod global;
 pub mod hash;
 mod host_settings;
+mod log_format;
 mod networks;
 mod objects;
+mod observe;
 mod passing;
 mod password;
 mod pattern;
@@ -48,20 +50,22 @@ pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::ClusterSettings;
 pub use fallback::Fallback;
 pub use global::{
-    Answers, Claims, Coding, Compressed, Compression, Connections, Global, Requests, Sender, ServerField, Streams, Tls,
-    Versions,
+    Answers, Claims, Coding, Compressed, Compression, Connections, Escape, Global, LogTarget, Logging, Requests,
+    Sender, ServerField, Streams, Tls, Tracing, Versions,
 };
 pub use host_settings::{HostSettings, passes_to};
+pub use log_format::{LogFormat, LogPart, LogVariable, Needs};
 pub use mirror::Copy;
 pub use networks::Networks;
 pub use objects::{CROSS_NAMESPACE, Data, NoObjects, Objects, SECRET_ANNOTATIONS};
+pub use observe::{Observe, Trace};
 pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
 pub use rate_limit::Counted;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
 pub use retry::{Conditions, Retry};
 pub use rewrite::PathMode;
-pub use route::{Backend, Labels, Protocol, Route, Upstream};
+pub use route::{Backend, Labels, NO_SERVICE, Protocol, Route, Upstream};
 pub use table::Resolved;
 pub use template::{Template, Variable};
 pub use upstream_tls::UpstreamTls;
@@ -199,6 +203,8 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
+    /// What is kept of requests.
+    pub observe: Observe,
     /// What the paths of the host are.
     pub paths: PathMode,
     /// What the Ingress offers instead of rules, as a canary.
@@ -249,7 +255,8 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
     let canary = canary::read(&mut reader, balance, &plan);
-    Settings { upstream, balance, cluster, fallback, plan, paths, canary, host, problems: reader.finish() }
+    let observe = Observe::read(&mut reader);
+    Settings { upstream, balance, cluster, fallback, plan, observe, paths, canary, host, problems: reader.finish() }
 }
 
 /// What the annotations of a Service say.
@@ -343,6 +350,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("client_auth", client_auth::KEYS),
         ("host_settings", host_settings::KEYS),
         ("firewall", firewall::KEYS),
+        ("observe", observe::KEYS),
     ];
     let read = features.chain(more).flat_map(|(module, keys)| keys.iter().map(move |key| (module, *key)));
     let read: Vec<_> = read.collect();
@@ -363,6 +371,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("balance", balance::CONFIG),
         ("cluster", cluster_settings::CONFIG),
         ("objects", objects::CONFIG),
+        ("observe", observe::CONFIG),
     ];
     let global = global::MODULES.iter().copied();
     let read: Vec<_> = features

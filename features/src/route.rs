@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured, Fallback, Retry, UpstreamTls, body_size};
+use crate::{Balance, ClusterPolicy, Configured, Fallback, Observe, Retry, UpstreamTls, body_size};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Route {
     pub fallback: Option<Arc<Fallback>>,
     /// The features that act on a request, in order.
     pub plan: Box<[Configured]>,
+    /// What is kept of requests.
+    pub observe: Observe,
     /// What the data plane resolved once for this rule.
     pub resolved: Resolved,
 }
@@ -47,6 +49,9 @@ pub struct Labels {
     /// Path of the rule, never of the request.
     pub path: Arc<str>,
 }
+
+/// Why a rule does not serve whose Service is missing.
+pub const NO_SERVICE: &str = "the Service does not exist";
 
 /// Where the requests of a rule go.
 #[derive(Clone, Debug, PartialEq, Eq)]

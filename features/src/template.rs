@@ -187,7 +187,7 @@ impl Template {
 }
 
 /// The name at the begin of a text, and what follows it.
-fn variable_name(text: &str) -> (&str, &str) {
+pub(crate) fn variable_name(text: &str) -> (&str, &str) {
     if let Some((name, tail)) = text.strip_prefix('{').and_then(|text| text.split_once('}')) {
         return (name, tail);
     }

@@ -1,24 +1,31 @@
-//! One JSON line a request, written by a thread of its own.
+//! One line a request, JSON or with nginx variables, written by a thread of its own.
 //!
 //! The request path hands a [`Record`] over and goes on: when writing cannot keep up the line is dropped and counted,
 //! never waited for.
+mod escape;
 mod line;
+mod nginx;
+mod output;
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use features::Labels;
+use features::{Global, Labels, Logging};
 use http::{HeaderValue, Method, Uri, Version};
 use prometheus::IntCounter;
 use table::ClusterId;
 
 use crate::metrics::Metrics;
 use crate::upstream::Attempt;
+
+pub(crate) use nginx::{Extra, named};
+use output::Output;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
@@ -70,6 +77,26 @@ pub(crate) struct Record {
     pub(crate) tls: Option<Tls>,
     /// How often another endpoint was tried.
     pub(crate) retries: u32,
+    /// The W3C trace context that the endpoint got.
+    pub(crate) traceparent: Option<HeaderValue>,
+    /// The settings of the table that decided: where the line goes, and its form.
+    pub(crate) global: Option<Arc<Global>>,
+    /// For a line with nginx variables; otherwise it is JSON.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl Record {
+    /// The ids of the trace and of the caller's span (W3C Trace Context, version 00: `00-trace-span-flags`).
+    fn trace(&self) -> Option<(&str, &str)> {
+        let mut parts = self.traceparent.as_ref()?.to_str().ok()?.split('-').skip(1);
+        let (trace, span) = (parts.next()?, parts.next()?);
+        (trace.len() == 32 && span.len() == 16).then_some((trace, span))
+    }
+
+    fn logging(&self) -> &Logging {
+        static DEFAULT: LazyLock<Logging> = LazyLock::new(Logging::default);
+        self.global.as_ref().map_or_else(|| &*DEFAULT, |global| &global.logging)
+    }
 }
 
 /// What a line tells about a TLS connection.
@@ -79,14 +106,26 @@ pub(crate) struct Tls {
     pub(crate) version: Arc<str>,
     /// The server name that the client asked for.
     pub(crate) sni: Option<Arc<str>>,
+    /// The cipher, as OpenSSL names it.
+    pub(crate) cipher: &'static str,
+    /// An earlier session was resumed.
+    pub(crate) resumed: bool,
 }
 
 /// Where requests leave their records.
 pub(crate) struct AccessLog {
-    /// Boxed, so that an idle queue is small. Gone once the log has stopped.
-    queue: ArcSwapOption<SyncSender<Box<Record>>>,
+    /// Boxed, so that an idle queue is small. Gone once the log has stopped. `None` only wakes the writer.
+    queue: ArcSwapOption<SyncSender<Option<Box<Record>>>>,
+    /// The file is to be opened anew.
+    reopen: Arc<AtomicBool>,
     dropped: IntCounter,
     writer: Mutex<Option<Writer>>,
+}
+
+impl std::fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessLog").finish_non_exhaustive()
+    }
 }
 
 struct Writer {
@@ -108,19 +147,30 @@ impl AccessLog {
         let (queue, records) = sync_channel(capacity);
         let (alive, ended) = sync_channel(0);
         let failed = dropped.clone();
+        let reopen = Arc::<AtomicBool>::default();
+        let asked = reopen.clone();
         let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_all(&records, out, &failed);
+            write_all(&records, Output::new(out), &asked, &failed);
             drop(alive);
         })?;
         let queue = ArcSwapOption::from_pointee(queue);
-        Ok(Self { queue, dropped, writer: Mutex::new(Some(Writer { thread, ended })) })
+        Ok(Self { queue, reopen, dropped, writer: Mutex::new(Some(Writer { thread, ended })) })
     }
 
     /// Leaves a record to be written. Never waits; counts what finds no room.
     pub(crate) fn log(&self, record: Record) {
-        let queued = self.queue.load().as_ref().is_some_and(|queue| queue.try_send(Box::new(record)).is_ok());
+        let queued = self.queue.load().as_ref().is_some_and(|queue| queue.try_send(Some(Box::new(record))).is_ok());
         if !queued {
             self.dropped.inc();
+        }
+    }
+
+    /// Opens the file anew (SIGUSR1), before the next line is written.
+    pub(crate) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        if let Some(queue) = &*self.queue.load() {
+            // A queue that is full needs no waking.
+            queue.try_send(None).unwrap_or_default();
         }
     }
 
@@ -145,23 +195,54 @@ impl Drop for AccessLog {
 }
 
 /// Writes records in batches until every sender is gone.
-fn write_all(records: &Receiver<Box<Record>>, mut out: Box<dyn Write + Send>, failed: &IntCounter) {
-    let mut batch = Vec::with_capacity(BATCH);
+fn write_all(records: &Receiver<Option<Box<Record>>>, mut out: Output, reopen: &AtomicBool, failed: &IntCounter) {
+    let mut batch = Batch { bytes: Vec::with_capacity(BATCH), lines: 0 };
     while let Ok(first) = records.recv() {
-        batch.clear();
-        let mut lines = 0;
-        for record in std::iter::once(first).chain(records.try_iter()) {
-            match line::write(&record, &mut batch) {
-                Ok(()) => lines += 1,
-                Err(_) => failed.inc(),
+        if reopen.swap(false, Ordering::AcqRel) {
+            out.reopen();
+        }
+        for record in std::iter::once(first).chain(records.try_iter()).flatten() {
+            let logging = record.logging();
+            if !out.goes_to(&logging.target) {
+                batch.end(&mut out, failed);
+                out.turn_to(&logging.target);
             }
-            if batch.len() >= BATCH {
+            batch.add(&record, logging, failed);
+            if batch.bytes.len() >= BATCH {
                 break;
             }
         }
-        if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
-            failed.inc_by(lines);
+        batch.end(&mut out, failed);
+    }
+}
+
+/// Lines that are written at once.
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+impl Batch {
+    fn add(&mut self, record: &Record, logging: &Logging, failed: &IntCounter) {
+        let written = match &record.extra {
+            Some(extra) => {
+                nginx::write(record, extra, logging, &mut self.bytes);
+                Ok(())
+            }
+            None => line::write(record, &mut self.bytes),
+        };
+        match written {
+            Ok(()) => self.lines += 1,
+            Err(_) => failed.inc(),
         }
+    }
+
+    fn end(&mut self, out: &mut Output, failed: &IntCounter) {
+        if self.lines > 0 && out.write(&self.bytes).is_err() {
+            failed.inc_by(self.lines);
+        }
+        self.bytes.clear();
+        self.lines = 0;
     }
 }
 
@@ -192,6 +273,9 @@ pub(crate) mod tests {
             reason: "",
             tls: None,
             retries: 0,
+            traceparent: None,
+            global: None,
+            extra: None,
         }
     }
 

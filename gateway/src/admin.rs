@@ -1,4 +1,6 @@
 //! The operator's port: metrics, liveness and readiness.
+mod nginx_objects;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -115,8 +117,8 @@ impl Admin {
             let table = live.table();
             let certificates = table.certificates.iter().map(|(_, certificate)| certificate);
             metrics.control.certificates(certificates.chain(&table.default_certificate).map(Arc::as_ref));
-            drop(table);
-            metrics.encode()
+            let objects = metrics.nginx.is_some().then(|| nginx_objects::of(&table, &live.clusters));
+            metrics.encode(&objects.unwrap_or_default())
         });
         match encoded.await {
             Ok(Ok(body)) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),

@@ -8,6 +8,7 @@ use features::Connections;
 use tokio::sync::mpsc;
 
 pub use crate::limits::Limits;
+use crate::metrics::NginxMetrics;
 use crate::overload::Overload;
 use crate::upstream::EndpointEvent;
 
@@ -32,16 +33,30 @@ pub struct Config {
     pub overload: Overload,
     /// `--upgrade-socket`: where the next process asks for the listeners, and this one did.
     pub upgrade_socket: Option<PathBuf>,
-    /// `--access-log`: one JSON line a request to standard output.
+    /// `--access-log`: one line a request to standard output.
     pub access_log: bool,
+    /// `--access-log-format`: the form of these lines, unless the ConfigMap has one.
+    pub log_format: LogFormat,
     /// `--metrics-per-path`: requests are counted by path, not only by Ingress and Service.
     pub metrics_per_path: bool,
     /// `--metrics-per-endpoint`: so many endpoints have figures of their own.
     pub metrics_per_endpoint: usize,
+    /// `--metrics-compat nginx`: metrics have ingress-nginx's names, too.
+    pub metrics_compat: Option<NginxMetrics>,
     /// `--zone`: the zone that it runs in, whose endpoints it prefers where EndpointSlices have hints.
     pub zone: Option<Arc<str>>,
     /// Who wants to know which endpoints leave the rotation and return. What does not fit is dropped.
     pub events: Option<mpsc::Sender<EndpointEvent>>,
+}
+
+/// The form of the access log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// ingress-nginx's `upstreaminfo`.
+    Nginx,
 }
 
 /// How long things may take.

@@ -10,7 +10,7 @@ use table::{ClusterId, Rule};
 
 use crate::copies::Unfinished;
 use crate::limiter::Entered;
-use crate::metrics::RuleMetrics;
+use crate::metrics::{NginxRule, RuleMetrics};
 use crate::phases::body::Bodies;
 use crate::phases::canary::Chosen;
 use crate::phases::compress::Encoder;
@@ -52,6 +52,10 @@ pub(crate) struct Context {
     pub(crate) detour: Option<Box<Detour>>,
     /// What was decided about a further try.
     pub(crate) again: Again,
+    /// Fields of the endpoint's answer for the access log.
+    pub(crate) upstream_fields: Vec<Option<HeaderValue>>,
+    /// The trace context that was made for the request.
+    pub(crate) traceparent: Option<HeaderValue>,
     /// Compresses the body of the answer.
     pub(crate) encoder: Option<Encoder>,
     /// What features changed; `None` when the rule has none.
@@ -86,6 +90,8 @@ impl Context {
             canary: None,
             detour: None,
             again: Again::default(),
+            upstream_fields: Vec::new(),
+            traceparent: None,
             encoder: None,
             edits: None,
             copy: None,
@@ -135,6 +141,11 @@ impl Context {
         self.global = Some(global);
     }
 
+    /// Gives the settings away, for whoever comes last.
+    pub(crate) fn take_global(&mut self) -> Option<Arc<Global>> {
+        self.global.take()
+    }
+
     /// The settings of the table that decides.
     pub(crate) fn global(&self) -> &Global {
         self.global.as_deref().unwrap_or_else(|| &DEFAULT)
@@ -149,4 +160,6 @@ pub(crate) struct Handles {
     pub(crate) fallback: Option<Arc<Cluster>>,
     /// Where they are counted.
     pub(crate) metrics: Arc<RuleMetrics>,
+    /// Where they are counted under ingress-nginx's names.
+    pub(crate) nginx: Option<Arc<NginxRule>>,
 }

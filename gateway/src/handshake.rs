@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use features::{ClientAuth, Route};
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 use table::{RequestHost, Table};
 use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
@@ -71,15 +71,21 @@ enum Accepted {
 
 async fn accept(server: &Server, handshakes: &Handshakes, mut tcp: TcpStream) -> std::io::Result<Accepted> {
     let (accepted, hello) = hello::read(&mut tcp).await?;
-    let decided = {
+    let (decided, http2) = {
         let client_hello = accepted.client_hello();
         let host = client_hello.server_name().and_then(|name| RequestHost::parse(name.as_bytes()).ok());
-        decide(&server.proxy.live.table(), handshakes, host.as_ref().map_or("", RequestHost::as_str))
+        let table = server.proxy.live.table();
+        let decided = decide(&table, handshakes, host.as_ref().map_or("", RequestHost::as_str));
+        (decided, table.global.connections.http2)
     };
-    let (plain, config, asked) = match decided {
+    let (plain, mut config, asked) = match decided {
         Decided::Passes(target) => return Ok(Accepted::Passes(tcp, hello, target)),
         Decided::Ends { plain, config, asked } => (plain, config, asked),
     };
+    if !http2 {
+        // Shares everything else, the sessions that can be resumed included.
+        Arc::make_mut(&mut config).alpn_protocols.retain(|protocol| protocol != b"h2");
+    }
     drop(hello);
     let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await?;
     Ok(Accepted::Ended(Box::new(stream), asked, plain))
@@ -122,5 +128,26 @@ fn describe(session: &rustls::ServerConnection) -> Tls {
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "unknown",
     };
-    Tls { version: version.into(), sni: session.server_name().map(Into::into) }
+    Tls {
+        version: version.into(),
+        sni: session.server_name().map(Into::into),
+        cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher(suite.suite())),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}
+
+/// OpenSSL's name, which logs have always had.
+fn cipher(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        other => other.as_str().unwrap_or_default(),
+    }
 }

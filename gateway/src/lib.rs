@@ -36,8 +36,8 @@ mod worker;
 
 use std::fmt;
 
-pub use config::{Config, Limits, Timeouts};
-pub use metrics::{Kind, MetricDoc, metrics_catalogue};
+pub use config::{Config, Limits, LogFormat, Timeouts};
+pub use metrics::{Kind, MetricDoc, NginxMetrics, metrics_catalogue};
 pub use overload::Overload;
 pub use server::{Ending, Running, run, start};
 pub use upstream::{EndpointChange, EndpointEvent};

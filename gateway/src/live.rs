@@ -48,13 +48,18 @@ impl Live {
             self.clusters.get(id).set_endpoints(endpoints);
         }
         if let Some(table) = update.table {
-            self.metrics.control.generation(table.generation);
+            let generation = table.generation;
+            self.metrics.control.generation(generation);
             self.table.store(table);
+            if let Some(nginx) = &self.metrics.nginx {
+                nginx.live(generation, jiff::Timestamp::now().as_second());
+            }
         }
         for id in &update.retired {
             self.clusters.retire(id);
         }
         self.metrics.control.facts(&update.facts);
+        self.metrics.nginx.iter().for_each(|nginx| nginx.facts(&update.facts));
         self.metrics.control.live(update.arrived.elapsed());
         if update.synced {
             self.metrics.control.synced();

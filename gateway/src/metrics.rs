@@ -9,6 +9,7 @@ mod control;
 mod endpoint;
 mod flow;
 pub(crate) mod label;
+mod nginx;
 mod overload;
 mod queue;
 mod register;
@@ -24,6 +25,8 @@ pub(crate) use control::ControlPlane;
 pub(crate) use endpoint::EndpointMetrics;
 pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
+pub use nginx::NginxMetrics;
+pub(crate) use nginx::{Finished, Lack, Nginx, NginxRule, Objects};
 pub(crate) use overload::{OverloadMetrics, ShedReason};
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
@@ -57,6 +60,8 @@ pub(crate) struct Metrics {
     /// How busy the process is.
     pub(crate) overload: OverloadMetrics,
     access_log_dropped: IntCounter,
+    /// The same under ingress-nginx's names, if that is wanted.
+    pub(crate) nginx: Option<Nginx>,
 }
 
 impl Metrics {
@@ -82,6 +87,16 @@ impl Metrics {
         self
     }
 
+    /// Adds metrics with ingress-nginx's names (`--metrics-compat nginx`).
+    ///
+    /// # Errors
+    /// When they cannot be registered, as with buckets that do not ascend.
+    pub(crate) fn with_nginx(mut self, options: Option<&NginxMetrics>) -> Result<Self, prometheus::Error> {
+        let per_path = self.rules.is_per_path();
+        self.nginx = options.map(|options| Nginx::new(options, per_path)).transpose()?;
+        Ok(self)
+    }
+
     /// Registers every metric and notes what each is.
     fn noted(registry: Registry, made: &RefCell<Vec<MetricDoc>>) -> Result<Self, prometheus::Error> {
         let register = Register::new(&registry, made);
@@ -100,6 +115,7 @@ impl Metrics {
                 "access_log_dropped_total",
                 "Access log lines that were dropped because writing could not keep up or failed.",
             )?,
+            nginx: None,
             registry,
         })
     }
@@ -113,6 +129,7 @@ impl Metrics {
     /// Removes the series of rules whose handle nobody has held for a while.
     pub(crate) fn sweep(&self, now: Instant) {
         self.rules.sweep(now);
+        self.nginx.iter().for_each(|nginx| nginx.requests().sweep(now));
     }
 
     /// The handle of a cluster. The same id gives the same handle until the cluster retires. Takes a lock: keep the
@@ -142,13 +159,17 @@ impl Metrics {
         self.access_log_dropped.clone()
     }
 
-    /// Everything in Prometheus' text format. Takes milliseconds with many series: not on a request thread.
+    /// Everything in Prometheus' text format; `objects` is what metrics with ingress-nginx's names tell of the table. Takes
+    /// milliseconds with many series: not on a request thread.
     ///
     /// # Errors
     /// When a metric cannot be encoded: an error in this module.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+    pub(crate) fn encode(&self, objects: &Objects<'_>) -> Result<Vec<u8>, prometheus::Error> {
+        let (mut out, ours) = (Vec::new(), self.registry.gather());
+        TextEncoder::new().encode(&ours, &mut out)?;
+        if let Some(nginx) = &self.nginx {
+            TextEncoder::new().encode(&nginx.gather(&ours, objects), &mut out)?;
+        }
         Ok(out)
     }
 }
@@ -170,7 +191,7 @@ pub(crate) mod tests {
 
     /// The published lines that hold a text.
     pub(crate) fn lines(metrics: &Metrics, part: &str) -> Vec<String> {
-        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        let text = String::from_utf8(metrics.encode(&Objects::default()).unwrap()).unwrap();
         text.lines().filter(|line| !line.starts_with('#') && line.contains(part)).map(str::to_owned).collect()
     }
 
@@ -196,7 +217,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_metric_has_the_prefix_and_a_sentence() {
-        let text = String::from_utf8(Metrics::new().unwrap().encode().unwrap()).unwrap();
+        let text = String::from_utf8(Metrics::new().unwrap().encode(&Objects::default()).unwrap()).unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
             let (name, sentence) = line.split_once(' ').unwrap();
             assert!(name.starts_with("ingora_") || name.starts_with("process_"), "{name}");

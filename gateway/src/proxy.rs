@@ -17,19 +17,20 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::answer;
 use crate::asking::Asking;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, LogFormat, Timeouts};
 use crate::connection::Client;
 use crate::context::{Context, Handles};
 use crate::copies::Copies;
 use crate::limiter::Limiter;
 use crate::live::Live;
-use crate::metrics::{Metrics, RuleMetrics};
+use crate::metrics::{Metrics, NginxRule, RuleMetrics};
 use crate::overload::Shedder;
 use crate::phases::canary::Chosen;
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
 use crate::phases::{
-    body, canary, compress, detour, log, peer, plan, queue, request, response, retry, upstream_request,
+    body, canary, compress, detour, log, nginx_log, peer, plan, queue, request, response, retry, trace,
+    upstream_request,
 };
 use crate::upstream::Cluster;
 
@@ -40,8 +41,11 @@ pub(crate) struct Proxy {
     pub(crate) metrics: Arc<Metrics>,
     /// Where requests are counted that no rule matched.
     pub(crate) unmatched: Arc<RuleMetrics>,
+    /// The same under ingress-nginx's names, if that is wanted.
+    pub(crate) nginx_unmatched: Option<Arc<NginxRule>>,
     pub(crate) no_labels: Arc<Labels>,
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) log_format: LogFormat,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// Counts requests for limits.
@@ -79,7 +83,9 @@ impl Proxy {
             };
             let fallback = rule.policy.fallback.as_ref().and_then(|fallback| fallback.backend.as_ref());
             let fallback = fallback.map(|id| self.live.clusters.get(id));
-            Arc::new(Handles { cluster, fallback, metrics: self.metrics.rule(&rule.policy.labels) })
+            let labels = &rule.policy.labels;
+            let nginx = self.metrics.nginx.as_ref().map(|nginx| nginx.requests().get(labels));
+            Arc::new(Handles { cluster, fallback, metrics: self.metrics.rule(labels), nginx })
         })
     }
 
@@ -242,6 +248,7 @@ impl ProxyHttp for Proxy {
         }
         // A further try gets the body from its begin.
         context.body.received = 0;
+        trace::begin(session, context);
         upstream_request::edit(session, head, context)
     }
 
@@ -268,6 +275,7 @@ impl ProxyHttp for Proxy {
         if !head.status.is_informational() || head.status == 101 {
             peer::answered(self, context, head.status.as_u16());
         }
+        nginx_log::keep_answer(context, head);
         retry::after_head(self, session, head, context)?;
         detour::after_head(self, session, head, context)
     }

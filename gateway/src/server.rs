@@ -50,6 +50,7 @@ pub struct Running {
     end: watch::Sender<End>,
     passed_on: watch::Receiver<bool>,
     main: JoinHandle<()>,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 /// How far the end has come.
@@ -85,6 +86,11 @@ impl Running {
         self.end.send_replace(End::Now);
     }
 
+    /// Opens the access log's file anew, as SIGUSR1 does: it may have been moved away.
+    pub fn reopen_access_log(&self) {
+        self.access_log.iter().for_each(|log| log.reopen());
+    }
+
     /// Waits until everything has ended.
     pub fn wait(self) {
         if self.main.join().is_err() {
@@ -115,6 +121,9 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
 
     let metrics = Metrics::new().map_err(|error| Error(format!("metrics cannot be registered: {error}")))?;
     let metrics = metrics.per_path(config.metrics_per_path).per_endpoint(config.metrics_per_endpoint);
+    let metrics = metrics.with_nginx(config.metrics_compat.as_ref());
+    let metrics =
+        metrics.map_err(|error| Error(format!("the metrics with ingress-nginx's names cannot be made: {error}")))?;
     let (metrics, readiness) = (Arc::new(metrics), Arc::new(Readiness::default()));
     let health = Health::new(config.zone.take(), config.events.take());
     let live = Arc::new(Live::new(metrics.clone(), readiness.clone(), health));
@@ -122,6 +131,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let proxy = proxy(&config, &live, &metrics, draining)?;
     let access_log = proxy.access_log.clone();
     let shedder = proxy.shedder.clone();
+    let reopened = access_log.clone();
     let admission = Admission::new(config.limits.connections, config.limits.connections_per_source);
     let tls = Handshakes::new(live.clone())?;
     let ports = (http_address.port(), https_address.port());
@@ -151,10 +161,19 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let grace = config.timeouts.shutdown_grace;
     let main = spawn("gateway", move || main(operator, ending, &readiness, grace, &drain, workers, access_log))?;
     tracing::info!(http = %http_address, https = %https_address, healthz = %healthz_address, threads, "listening");
-    Ok(Running { http: http_address, https: https_address, healthz: healthz_address, end, passed_on, main })
+    Ok(Running {
+        http: http_address,
+        https: https_address,
+        healthz: healthz_address,
+        end,
+        passed_on,
+        main,
+        access_log: reopened,
+    })
 }
 
-/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once). Blocks. `ending` is told
+/// Serves until a signal ends it (SIGTERM: grace period, then drain; SIGINT: at once); SIGUSR1 opens the access log's file
+/// anew. Blocks. `ending` is told
 /// when the end begins that is not at once.
 ///
 /// # Errors
@@ -163,9 +182,10 @@ pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, ending: impl 
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error: std::io::Error| Error(format!("signals cannot be received: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let (mut term, mut int) = {
+    let (mut term, mut int, mut usr1) = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?)
+        let signal = |kind| signal(kind).map_err(failed);
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?)
     };
     let running = start(config, updates)?;
     runtime.block_on(async {
@@ -177,6 +197,8 @@ pub fn run(config: Config, updates: mpsc::Receiver<Update<Route>>, ending: impl 
                     ending(Ending::Terminated);
                 }
                 _ = int.recv() => return running.abort(),
+                // As nginx.
+                _ = usr1.recv() => running.reopen_access_log(),
                 () = running.handed_over(), if !handed_over => {
                     handed_over = true;
                     ending(Ending::HandedOver);
@@ -357,8 +379,10 @@ fn proxy(
         live: live.clone(),
         metrics: metrics.clone(),
         unmatched: metrics.rule(&no_labels),
+        nginx_unmatched: metrics.nginx.as_ref().and_then(|nginx| nginx.requests().unmatched()),
         no_labels,
         access_log: access_log.map(Arc::new),
+        log_format: config.log_format,
         limits: config.limits,
         timeouts: config.timeouts,
         copies: Copies::over(asking.subrequests()),

@@ -71,6 +71,11 @@ fn ttl(text: &str) -> Result<Span, String> {
 }
 
 impl DutyArgs {
+    /// `--election-id`.
+    pub(crate) fn election_id(&self) -> &str {
+        &self.election_id
+    }
+
     /// The duties; `incidents` become events.
     pub(crate) fn duties(&self, incidents: Incidents) -> Duties {
         let pod = pod();

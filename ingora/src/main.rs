@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod lint;
 mod logging;
+mod metrics;
 mod options;
 mod overload;
 mod run;

@@ -94,6 +94,18 @@ pub(crate) struct ClassArgs {
           value_parser = BoolishValueParser::new())]
     enable_ssl_passthrough: bool,
 
+    /// Leave out Ingresses that have a default backend and no rules, which take the requests of all hosts
+    #[arg(long, env = "INGORA_DISABLE_CATCH_ALL", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    disable_catch_all: bool,
+
+    /// Answer 503 for Services of type ExternalName, which lead out of the cluster
+    #[arg(long, env = "INGORA_DISABLE_SVC_EXTERNAL_NAME", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    disable_svc_external_name: bool,
+
     /// Translate the directives that people use in snippets, and refuse others; without it snippets are refused
     #[arg(long, env = "INGORA_TRANSLATE_SNIPPETS", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true",
@@ -113,6 +125,11 @@ impl ClassArgs {
         self.ingress_class.clone().unwrap_or_else(default)
     }
 
+    /// `--controller-class`.
+    pub(crate) fn controller_class(&self) -> &str {
+        &self.controller_class
+    }
+
     /// The options of translation for a source.
     pub(crate) fn options(&self, source: &Source) -> Options {
         let pair =
@@ -127,6 +144,8 @@ impl ClassArgs {
             default_ssl_certificate: pair(&self.default_ssl_certificate),
             configmap: pair(&self.configmap),
             enable_ssl_passthrough: self.enable_ssl_passthrough,
+            disable_catch_all: self.disable_catch_all,
+            disable_svc_external_name: self.disable_svc_external_name,
             translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }

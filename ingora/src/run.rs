@@ -4,15 +4,16 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 use controller::Setup;
-use gateway::{Config, Ending, Limits, Timeouts};
+use gateway::{Config, Ending, Limits, LogFormat, Timeouts};
 
 use crate::accepted::Accepted;
 use crate::duties::{self, DutyArgs};
 use crate::failure::Failure;
 use crate::logging::LogArgs;
+use crate::metrics::MetricsArgs;
 use crate::options::{ClassArgs, SourceArgs};
 use crate::overload::OverloadArgs;
 use crate::state::StateArgs;
@@ -193,24 +194,32 @@ impl TimeoutArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging")]
 struct AccessLogArgs {
-    /// Write one JSON line a request to standard output
+    /// Write one line a request to standard output, or to the file of the ConfigMap's access-log-path
     #[arg(long, env = "INGORA_ACCESS_LOG", value_name = "BOOL", num_args = 0..=1, default_value_t = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new())]
     access_log: bool,
+
+    /// Form of these lines: a JSON object, or the default line of ingress-nginx; the ConfigMap's log-format-upstream wins
+    #[arg(long, env = "INGORA_ACCESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LineFormat::Json)]
+    access_log_format: LineFormat,
 }
 
-/// What is published at `/metrics`.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Metrics")]
-struct MetricsArgs {
-    /// Count requests by path; without it only by Ingress and Service, which makes far fewer series
-    #[arg(long, env = "INGORA_METRICS_PER_PATH", value_name = "BOOL", num_args = 0..=1, default_value_t = true,
-          default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    metrics_per_path: bool,
+/// The form of the access log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LineFormat {
+    /// A JSON object.
+    Json,
+    /// ingress-nginx's `upstreaminfo`.
+    Nginx,
+}
 
-    /// Endpoints that have figures of their own; all others of a Service are shown together, and none with 0
-    #[arg(long, env = "INGORA_METRICS_PER_ENDPOINT", value_name = "NUMBER", default_value_t = 0)]
-    metrics_per_endpoint: usize,
+impl AccessLogArgs {
+    fn format(&self) -> LogFormat {
+        match self.access_log_format {
+            LineFormat::Json => LogFormat::Json,
+            LineFormat::Nginx => LogFormat::Nginx,
+        }
+    }
 }
 
 /// Joins the planes and serves.
@@ -230,8 +239,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         limits: args.limits.limits(),
         timeouts: args.timeouts.timeouts(),
         access_log: args.access_log.access_log,
+        log_format: args.access_log.format(),
         metrics_per_path: args.metrics.metrics_per_path,
         metrics_per_endpoint: args.metrics.metrics_per_endpoint,
+        metrics_compat: args.metrics.compat(args.classes.controller_class(), args.duties.election_id()),
         zone: args.listeners.zone.as_deref().filter(|zone| !zone.is_empty()).map(Into::into),
         events: Some(endpoint_events),
         overload: args.overload.overload(),

@@ -1,4 +1,5 @@
 //! What the control plane sends to the data plane.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,9 @@ pub struct Facts {
     pub leader: Option<bool>,
     /// How each kind of object that is watched is doing.
     pub watches: Vec<WatchFacts>,
+    /// How many Ingresses carry an annotation that is not honoured as in ingress-nginx: its name, what becomes of it, and
+    /// their number.
+    pub verdicts: Arc<BTreeMap<(&'static str, &'static str), usize>>,
 }
 
 /// How the watch of one kind of object is doing.

@@ -90,7 +90,7 @@ impl<'a> Backends<'a> {
 
 fn look_up(snapshot: &Snapshot, key: &Key, wanted: &IngressServiceBackend) -> Found {
     let object = snapshot.get_service(key);
-    match service::port(&key.to_string(), object.map(|service| &**service), wanted) {
+    match service::port(&key.to_string(), object.map(|service| &**service), wanted, snapshot.refuses_external_names) {
         Ok(port) => {
             let unknown = object.and_then(|service| service::unknown_protocol(service, port.number)).map(str::to_owned);
             Found { target: target(key, port), refusal: None, unknown_protocol: unknown }

@@ -29,6 +29,23 @@ pub(crate) fn standing(
     options: &Options,
     notes: &mut Notes,
 ) -> Standing {
+    let standing = by_class(ingress, classless, snapshot, options, notes);
+    if !(standing.ours && options.disable_catch_all && is_catch_all(ingress)) {
+        return standing;
+    }
+    let message = "an Ingress with a default backend and no rules takes the requests of all hosts, which \
+                   --disable-catch-all refuses; give it rules with hosts";
+    notes.warning("CatchAllRefused", "spec.defaultBackend".to_owned(), message.to_owned());
+    Standing { ours: false, ..standing }
+}
+
+/// As ingress-nginx means it: rules without a host are none.
+fn is_catch_all(ingress: &Ingress) -> bool {
+    let spec = ingress.spec.as_ref();
+    spec.is_some_and(|spec| spec.default_backend.is_some() && spec.rules.iter().flatten().next().is_none())
+}
+
+fn by_class(ingress: &Ingress, classless: bool, snapshot: &Snapshot, options: &Options, notes: &mut Notes) -> Standing {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     if let Some(name) = field.filter(|name| !name.is_empty()) {
         let controller = snapshot.get_class(name).map(|class| controller(class));
@@ -102,6 +119,21 @@ mod tests {
             snapshot.apply(Change::Set(Object::IngressClass(Arc::new(class.unwrap()))), &mut Dirty::default());
         }
         snapshot
+    }
+
+    #[test]
+    fn an_ingress_that_takes_all_hosts_is_left_out_when_asked_for() {
+        let ours = |spec: serde_json::Value, disable_catch_all| {
+            let ingress = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+            let mut notes = Notes::new(Key::new("ns", "a").reference(Kind::Ingress));
+            let options = Options { disable_catch_all, ..Options::default() };
+            let ours = standing(&ingress, true, &Snapshot::default(), &options, &mut notes).ours;
+            (ours, notes.list.len())
+        };
+        let backend = json!({"service": {"name": "svc", "port": {"number": 80}}});
+        let all = json!({"defaultBackend": backend});
+        assert_eq!((ours(all.clone(), true), ours(all, false)), ((false, 1), (true, 0)));
+        assert_eq!(ours(json!({"defaultBackend": backend, "rules": [{}]}), true), (true, 0));
     }
 
     #[test]

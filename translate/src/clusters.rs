@@ -179,7 +179,7 @@ impl Clusters {
                 flipped |= self.learn(id, Known::Endpoints(Arc::new(endpoints)), output);
                 continue;
             }
-            match service::source(object, *number) {
+            match service::source(object, *number, snapshot.refuses_external_names) {
                 Source::External(name) => flipped |= self.learn(id, Known::External(name), output),
                 Source::Slices(port) => ports.push((id, port, Vec::new())),
             }

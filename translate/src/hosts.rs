@@ -95,6 +95,7 @@ mod tests {
             balance: Balance::default(),
             fallback: None,
             plan: [].into(),
+            observe: features::Observe::default(),
             resolved: Resolved::default(),
         };
         let (text, path_type, forces_regex) = (path.into(), PathType::Prefix, false);

@@ -239,6 +239,7 @@ fn route(labels: Labels, backend: Backend, settings: &Settings, path: &str) -> R
         balance: settings.balance,
         fallback: settings.fallback.clone(),
         plan: settings.plan.iter().filter_map(|feature| feature.clone().bind(path)).collect(),
+        observe: settings.observe.clone(),
         resolved: features::Resolved::default(),
     }
 }
@@ -327,4 +328,5 @@ pub(crate) fn same(a: &Route, b: &Route) -> bool {
         && a.balance == b.balance
         && a.fallback == b.fallback
         && a.plan == b.plan
+        && a.observe == b.observe
 }

@@ -21,6 +21,10 @@ pub struct Options {
     pub configmap: Option<(String, String)>,
     /// `--enable-ssl-passthrough`: the annotation ssl-passthrough has an effect.
     pub enable_ssl_passthrough: bool,
+    /// `--disable-catch-all`: Ingresses with a default backend and no rules are not ours.
+    pub disable_catch_all: bool,
+    /// `--disable-svc-external-name`: Services of type ExternalName answer 503.
+    pub disable_svc_external_name: bool,
     /// `--translate-snippets`: snippets are translated instead of refused.
     pub translate_snippets: bool,
     /// `--annotations-prefix`, without the slash.
@@ -39,6 +43,8 @@ impl Default for Options {
             default_ssl_certificate: None,
             configmap: None,
             enable_ssl_passthrough: false,
+            disable_catch_all: false,
+            disable_svc_external_name: false,
             translate_snippets: false,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }

@@ -64,6 +64,7 @@ fn closed(rule: &Rule<Route>) -> Rule<Route> {
         balance: rule.policy.balance,
         fallback: None,
         plan: Box::default(),
+        observe: rule.policy.observe.clone(),
         resolved: Resolved::default(),
     };
     Rule { path: rule.path.clone(), policy }

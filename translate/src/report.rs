@@ -39,6 +39,22 @@ pub struct Note {
     pub message: String,
 }
 
+/// The reasons of notes that tell an annotation's verdict.
+const VERDICTS: [(&str, &str); 2] = [("AnnotationApproximated", "approximated"), ("AnnotationRefused", "refused")];
+
+impl Note {
+    /// The annotation that the note is about and what becomes of it, `approximated` or `refused`; `None` of another note.
+    #[must_use]
+    pub fn verdict(&self) -> Option<(&'static str, &'static str)> {
+        let (_, verdict) = VERDICTS.iter().find(|(reason, _)| *reason == self.reason)?;
+        let name = self.field.strip_prefix("metadata.annotations[")?.strip_suffix(']')?;
+        let rest = name.split_once('/').map(|(_, rest)| rest);
+        // Ours keep their prefix. Only names of the catalogue: nobody can invent one.
+        let row = features::annotation_row(name).or_else(|| features::annotation_row(rest?))?;
+        Some((row.name, verdict))
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {}: {} ({})", self.severity, self.object, self.field, self.message, self.reason)

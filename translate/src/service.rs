@@ -43,18 +43,31 @@ pub(crate) enum Source {
 }
 
 /// Finds the port that an Ingress names.
-pub(crate) fn port(key: &str, service: Option<&Service>, backend: &IngressServiceBackend) -> Result<Port, Refusal> {
+pub(crate) fn port(
+    key: &str,
+    service: Option<&Service>,
+    backend: &IngressServiceBackend,
+    refuses_external: bool,
+) -> Result<Port, Refusal> {
     let Some(service) = service else {
         let message = format!("Service {} does not exist; create it or correct the name", Quoted(key));
         return Err(Refusal {
             field: ".service.name",
             reason: "ServiceMissing",
             message,
-            answer: "the Service does not exist",
+            answer: features::NO_SERVICE,
         });
     };
     let wanted = Wanted::read(key, backend)?;
     let external = external(service);
+    if external.is_some() && refuses_external {
+        let message = format!(
+            "Service {} is of type ExternalName, which --disable-svc-external-name refuses; use a Service with endpoints",
+            Quoted(key)
+        );
+        let answer = "Services of type ExternalName are refused";
+        return Err(Refusal { field: ".service.name", reason: "ExternalNameRefused", message, answer });
+    }
     if let Some(Err(complaint)) = external.map(external_host) {
         let message = format!("Service {} is of type ExternalName and its spec.externalName {complaint}", Quoted(key));
         let answer = "the external name of the Service is not allowed";
@@ -90,8 +103,9 @@ pub(crate) fn first_port(service: &Service) -> Option<Port> {
 }
 
 /// Where the endpoints of a port come from.
-pub(crate) fn source(service: Option<&Service>, number: u16) -> Source {
-    match service.and_then(|service| external(service).and_then(|name| external_host(name).ok())) {
+pub(crate) fn source(service: Option<&Service>, number: u16, refuses_external: bool) -> Source {
+    let external = service.filter(|_| !refuses_external).and_then(external);
+    match external.and_then(|name| external_host(name).ok()) {
         Some(host) => Source::External(ExternalName { host, port: number }),
         None => {
             let port = service.and_then(|service| ports(service).find(|port| port.port == i32::from(number)));
@@ -225,7 +239,7 @@ mod tests {
 
     fn find(service: &Service, wanted: &Value) -> Result<Port, &'static str> {
         let backend = serde_json::from_value(json!({"name": "svc", "port": wanted})).unwrap();
-        port("ns/svc", Some(service), &backend).map_err(|refusal| refusal.reason)
+        port("ns/svc", Some(service), &backend, false).map_err(|refusal| refusal.reason)
     }
 
     #[test]
@@ -247,7 +261,7 @@ mod tests {
         let service = service(
             &json!({"ports": [{"port": 53, "protocol": "UDP", "name": "u"}, {"port": 53, "protocol": "TCP", "name": "t"}]}),
         );
-        assert_eq!(source(Some(&service), 53), Source::Slices("t".into()));
+        assert_eq!(source(Some(&service), 53, false), Source::Slices("t".into()));
         assert_eq!(find(&service, &json!({"name": "u"})), Err("PortMissing"));
     }
 
@@ -279,7 +293,13 @@ mod tests {
         );
         assert_eq!(find(&service, &json!({"name": "x"})), Err("PortMissing"));
         let name = ExternalName { host: "api.example.com".into(), port: 443 };
-        assert_eq!(source(Some(&service), 443), Source::External(name));
+        assert_eq!(source(Some(&service), 443, false), Source::External(name));
+        assert_eq!(source(Some(&service), 443, true), Source::Slices("s".into()));
+        let backend = serde_json::from_value(json!({"name": "svc", "port": {"number": 443}})).unwrap();
+        assert_eq!(
+            port("ns/svc", Some(&service), &backend, true).err().map(|it| it.reason),
+            Some("ExternalNameRefused")
+        );
     }
 
     #[test]

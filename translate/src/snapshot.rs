@@ -60,6 +60,8 @@ pub(crate) struct Snapshot {
     config_maps: BTreeMap<Key, Arc<ConfigMap>>,
     /// Names of the EndpointSlices of each Service.
     slices_of: BTreeMap<Key, BTreeSet<Arc<str>>>,
+    /// Services of type ExternalName do not serve.
+    pub(crate) refuses_external_names: bool,
 }
 
 /// Only figures: Secrets must not show.

@@ -105,7 +105,8 @@ impl Translator {
     /// Starts without objects.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let snapshot = Snapshot::default();
+        let mut snapshot = Snapshot::default();
+        snapshot.refuses_external_names = options.disable_svc_external_name;
         Self {
             classless: classless_are_ours(&snapshot, &options),
             options,

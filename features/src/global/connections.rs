@@ -71,7 +71,7 @@ const HTTP2: Key<bool> = Key {
         sentence: "Offers HTTP/2 to clients over TLS.",
         default: "true",
         example: "false",
-        support: Support::Refused("HTTP/2 is offered whatever this says."),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,

@@ -5,8 +5,6 @@ use crate::annotation::Key;
 const BUFFERS: &str = "Bodies stream with a small buffer; nothing is written to files.";
 const WAF: &str = "There is no web application firewall here; run one in front of the Service or the gateway.";
 const FCGI: &str = "FastCGI is not spoken; put a server that speaks HTTP before the application.";
-const OTEL: &str =
-    "There is no tracing yet; trace context passes through unchanged, so that services can go on with it.";
 const GONE: &str = "ingress-nginx itself no longer reads it; remove it.";
 const OPENTRACING: &str = "ingress-nginx itself no longer reads it; remove it, and trace in the services.";
 
@@ -23,9 +21,6 @@ pub(super) const KEYS: &[Key<()>] = &[
     refused("enable-owasp-core-rules", "Loads the OWASP rules into ModSecurity.", WAF),
     refused("modsecurity-snippet", "Rules for ModSecurity.", WAF),
     refused("modsecurity-transaction-id", "Transaction id for ModSecurity.", WAF),
-    refused("enable-opentelemetry", "Traces requests.", OTEL),
-    refused("opentelemetry-operation-name", "Name of the spans.", OTEL),
-    refused("opentelemetry-trust-incoming-span", "Goes on with the client's trace.", OTEL),
     // Names that ingress-nginx has dropped, and keys of the ConfigMap that people put on Ingresses.
     refused("add-base-url", "Wrote a base element into pages.", GONE),
     refused("base-url-scheme", "Scheme of the base element.", GONE),

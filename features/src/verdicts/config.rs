@@ -9,11 +9,10 @@ const POOL: &str = "Each worker keeps idle connections to endpoints by itself.";
 const TLS: &str = "Strong curves only are offered, whatever this says.";
 const SESSIONS: &str = "Sessions resume by tickets whose keys rotate, and by id; both need no setting.";
 const WAF: &str = "There is no web application firewall here; run one in front of the Service or the gateway.";
-const OTEL: &str =
-    "There is no tracing yet; trace context passes through unchanged, so that services can go on with it.";
+const OTEL: &str = "No spans are exported; set the otel- and otlp- keys, which are read, in place of a file.";
 const JAEGER: &str = "ingress-nginx itself no longer reads it; remove it.";
 const SNIPPET: &str = "Text for nginx.conf has no meaning here; use the key or annotation that says the same.";
-const LOG_FILE: &str = "The access log goes to standard output, for the container runtime to collect.";
+const LOG_FILE: &str = "Lines are written in batches by a thread of their own.";
 const SYSLOG: &str = "Let the container runtime or an agent forward standard output.";
 const GEOIP: &str = "There is no GeoIP database; look addresses up where the logs are read.";
 const STREAM: &str = "It tunes nginx's stream module.";
@@ -134,11 +133,8 @@ pub(super) const KEYS: &[Key<()>] = &[
     inert("annotations-risk-level", "Highest risk of annotations that are taken.", GUARD),
     inert("annotation-value-word-blocklist", "Words that annotations must not hold.", GUARD),
     inert("strict-validate-path-type", "Refuses unusual characters in paths.", GUARD),
-    inert("access-log-path", "File of the access log.", LOG_FILE),
-    inert("http-access-log-path", "File of the access log.", LOG_FILE),
-    inert("stream-access-log-path", "File of the log of TCP and UDP.", LOG_FILE),
+    inert("stream-access-log-path", "File of the log of TCP and UDP.", STREAM),
     inert("access-log-params", "Buffering of the access log.", LOG_FILE),
-    inert("enable-access-log-for-default-backend", "Logs requests that no rule matches.", "They are always logged."),
     inert("error-log-path", "File of the error log.", "The log goes to standard error."),
     inert("error-log-level", "Level of the error log.", "The flag --log-level sets it."),
     inert("log-format-stream", "Form of the log of TCP and UDP.", STREAM),
@@ -152,19 +148,7 @@ pub(super) const KEYS: &[Key<()>] = &[
         "With use-forwarded-headers and use-proxy-protocol the PROXY address is the peer that is believed or not.",
     ),
     inert("gzip-disable", "User agents that get no gzip.", "Browsers that needed it are gone."),
-    refused("enable-opentelemetry", "Traces requests.", OTEL),
     refused("opentelemetry-config", "Configuration of the tracer.", OTEL),
-    refused("opentelemetry-operation-name", "Name of the spans.", OTEL),
-    refused("opentelemetry-trust-incoming-span", "Goes on with the client's trace.", OTEL),
-    refused("otlp-collector-host", "Host of the collector.", OTEL),
-    refused("otlp-collector-port", "Port of the collector.", OTEL),
-    refused("otel-max-queuesize", "Spans that may wait.", OTEL),
-    refused("otel-schedule-delay-millis", "Pause between exports.", OTEL),
-    refused("otel-max-export-batch-size", "Spans of one export.", OTEL),
-    refused("otel-service-name", "Name of the service in traces.", OTEL),
-    refused("otel-sampler", "Which requests are traced.", OTEL),
-    refused("otel-sampler-parent-based", "Whether the client's trace decides.", OTEL),
-    refused("otel-sampler-ratio", "Share of requests that are traced.", OTEL),
     inert("jaeger-collector-host", "Tracing with Jaeger.", JAEGER),
     inert("jaeger-collector-port", "Tracing with Jaeger.", JAEGER),
     inert("jaeger-endpoint", "Tracing with Jaeger.", JAEGER),

@@ -1,6 +1,5 @@
 //! A record as one line of JSON.
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,6 +9,7 @@ use serde_json::ser::Formatter;
 use table::ClusterId;
 
 use super::Record;
+use super::escape::Escaped;
 
 /// Appends the line with its end. A line that fails leaves nothing behind.
 pub(super) fn write(record: &Record, out: &mut Vec<u8>) -> serde_json::Result<()> {
@@ -53,6 +53,7 @@ struct Line<'r> {
     reason: &'static str,
     tls: Option<TlsField<'r>>,
     retries: u32,
+    trace_id: &'r str,
 }
 
 #[derive(Serialize)]
@@ -93,6 +94,7 @@ impl<'r> From<&'r Record> for Line<'r> {
                 .as_ref()
                 .map(|tls| TlsField { version: &tls.version, sni: tls.sni.as_deref().unwrap_or_default() }),
             retries: record.retries,
+            trace_id: record.trace().map_or("", |(trace, _)| trace),
         }
     }
 }
@@ -137,18 +139,6 @@ impl Formatter for OneLine {
     }
 }
 
-struct Escaped<'t>(&'t str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0.chars().try_for_each(|char| match char {
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => write!(f, "\\u{:04x}", u32::from(char)),
-            _ => f.write_char(char),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +179,8 @@ mod tests {
             labels: Arc::new(labels),
             canary: Some(ClusterId::new("shop", "cart-next", ServicePort::Number(80))),
             attempts: attempts.take(),
-            tls: Some(Tls { version: "TLSv1.3".into(), sni: Some("a.com".into()) }),
+            tls: Some(Tls { version: "TLSv1.3".into(), sni: Some("a.com".into()), cipher: "", resumed: false }),
+            traceparent: Some(HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
             retries: 1,
             ..record("/")
         };
@@ -202,7 +193,8 @@ mod tests {
                 r#""namespace":"shop","ingress":"web","service":"cart","service_port":"http","rule_path":"/cart","#,
                 r#""canary":"shop/cart-next:80","#,
                 r#""upstream":["10.0.0.1:80","[fd00::1]:80"],"upstream_status":200,"reason":"","#,
-                r#""tls":{"version":"TLSv1.3","sni":"a.com"},"retries":1}"#,
+                r#""tls":{"version":"TLSv1.3","sni":"a.com"},"retries":1,"#,
+                r#""trace_id":"0af7651916cd43dd8448eb211c80319c"}"#,
                 "\n"
             )
         );

@@ -1,6 +1,6 @@
 //! What the control plane has to say about itself, and the certificates it found.
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, IntGauge, IntGaugeVec};
@@ -39,6 +39,8 @@ pub(crate) struct ControlPlane {
     synced: IntGauge,
     leader: IntGauge,
     stale: IntGaugeVec,
+    verdicts: IntGaugeVec,
+    judged: Mutex<Arc<BTreeMap<(&'static str, &'static str), usize>>>,
     watches: Mutex<Vec<WatchFacts>>,
     certificates: IntGaugeVec,
     published: Mutex<BTreeSet<[String; 3]>>,
@@ -67,6 +69,12 @@ impl ControlPlane {
                 "Seconds since the watch of a kind of object failed; 0 while it works.",
                 &["kind"],
             )?,
+            verdicts: register.gauges(
+                "annotations",
+                "Ingresses that carry an annotation which is not honoured as in ingress-nginx.",
+                &["annotation", "verdict"],
+            )?,
+            judged: Mutex::default(),
             watches: Mutex::default(),
             certificates: register.gauges(
                 "certificate_expiry_timestamp_seconds",
@@ -96,10 +104,27 @@ impl ControlPlane {
         }
         self.build.observe(facts.build.as_secs_f64());
         self.leader.set(i64::from(facts.leader == Some(true)));
+        self.judge(&facts.verdicts);
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         if *watches != facts.watches {
             watches.clone_from(&facts.watches);
         }
+    }
+
+    /// Publishes how many Ingresses carry which annotation. The names are those of the catalogue.
+    fn judge(&self, verdicts: &Arc<BTreeMap<(&'static str, &'static str), usize>>) {
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *judged == *verdicts {
+            return;
+        }
+        for (annotation, verdict) in judged.keys().filter(|key| !verdicts.contains_key(*key)) {
+            drop(self.verdicts.remove_label_values(&[annotation, verdict]));
+        }
+        for ((annotation, verdict), number) in &**verdicts {
+            let number = i64::try_from(*number).unwrap_or(i64::MAX);
+            self.verdicts.with_label_values(&[annotation, verdict]).set(number);
+        }
+        judged.clone_from(verdicts);
     }
 
     /// Publishes how stale each kind is; returns those that are, in seconds.
@@ -212,6 +237,18 @@ mod tests {
         metrics.control.facts(&told(None));
         assert_eq!(metrics.control.staleness(now), []);
         assert_eq!(lines(&metrics, name), [format!(r#"{name}{{kind="Ingress"}} 0"#)]);
+    }
+
+    #[test]
+    fn annotations_that_are_not_honoured_are_counted_while_somebody_has_them() {
+        let metrics = Metrics::new().unwrap();
+        let facts =
+            |verdicts: &[_]| Facts { verdicts: Arc::new(verdicts.iter().copied().collect()), ..Facts::default() };
+        metrics.control.facts(&facts(&[(("fastcgi-index", "refused"), 3)]));
+        let name = "ingora_annotations";
+        assert_eq!(lines(&metrics, name), [format!(r#"{name}{{annotation="fastcgi-index",verdict="refused"}} 3"#)]);
+        metrics.control.facts(&facts(&[]));
+        assert_eq!(lines(&metrics, name), [""; 0]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl From<&Method> for MethodLabel {
 
 /// A status as it is published: registered ones and 499 (the client went away) as they are, others as their class, so
 /// that a server behind the gateway cannot invent series.
-fn status_label(status: u16) -> String {
+pub(super) fn status_label(status: u16) -> String {
     let registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
     match status {
         status if registered || status == 499 => status.to_string(),
@@ -212,6 +212,11 @@ impl Rules {
     /// Must be called before the first [`Rules::get`].
     pub(super) fn per_path(&mut self, per_path: bool) {
         self.per_path = per_path;
+    }
+
+    /// Are requests counted by path?
+    pub(super) fn is_per_path(&self) -> bool {
+        self.per_path
     }
 
     pub(super) fn get(&self, labels: &Labels) -> Arc<RuleMetrics> {

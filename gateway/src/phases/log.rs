@@ -6,11 +6,12 @@ use pingora_proxy::Session;
 use table::RequestHost;
 
 use super::sender::Seen;
-use super::{response, route};
+use super::{nginx_log, response, route, trace};
 use crate::access_log::Record;
+use crate::config::LogFormat;
 use crate::connection::Client;
 use crate::context::Context;
-use crate::metrics::MethodLabel;
+use crate::metrics::{Finished, MethodLabel};
 use crate::proxy::Proxy;
 
 /// Counts and logs a request.
@@ -21,7 +22,26 @@ pub(crate) fn finish(proxy: &Proxy, session: &Session, context: &mut Context) {
     let handles = context.rule.as_ref().and_then(|rule| proxy.handles(rule));
     let metrics = handles.map_or(&proxy.unmatched, |handles| &handles.metrics);
     metrics.observe(method, status, duration.as_secs_f64());
-    if let Some(log) = &proxy.access_log {
+    let nginx = handles.map_or(&proxy.nginx_unmatched, |handles| &handles.nginx).clone();
+    // An endpoint whose client has left is not to blame.
+    let failure = if status == 499 { 0 } else { 502 };
+    let logged = proxy.access_log.is_some() && nginx_log::is_logged(context, session.req_header());
+    if nginx.is_some() || logged {
+        context.attempts.end(session.upstream_body_bytes_received() as u64, failure);
+    }
+    if let Some(nginx) = nginx {
+        let (request, response) = nginx_log::sizes(session);
+        nginx.observe(&Finished {
+            method,
+            status,
+            took: duration,
+            attempt: context.attempts.last(),
+            canary: context.alternative(),
+            request_bytes: request,
+            response_bytes: response,
+        });
+    }
+    if let Some(log) = proxy.access_log.as_ref().filter(|_| logged) {
         log.log(record(proxy, session, context, status, duration));
     }
 }
@@ -36,7 +56,8 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         None => proxy.no_labels.clone(),
     };
     let retries = context.attempts.len().saturating_sub(1);
-    context.attempts.end(session.upstream_body_bytes_received() as u64, 502);
+    let nginx = proxy.log_format == LogFormat::Nginx || context.global().logging.format.is_some();
+    let extra = nginx.then(|| nginx_log::extra(proxy, session, context));
     Record {
         time: jiff::Timestamp::now() - duration,
         method: head.method.clone(),
@@ -57,5 +78,8 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         reason: context.reason,
         tls: client.and_then(|client| client.tls.clone()),
         retries: u32::try_from(retries).unwrap_or(u32::MAX),
+        traceparent: trace::of(session, context),
+        global: context.take_global(),
+        extra,
     }
 }

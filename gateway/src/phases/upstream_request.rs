@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use table::RequestHost;
 
 use super::sender::Seen;
-use super::{detour, plan, route, upgrade};
+use super::{detour, plan, route, trace, upgrade};
 use crate::client_auth;
 use crate::connection::Client;
 use crate::context::Context;
@@ -63,6 +63,7 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
             head.insert_header(name, value)?;
         }
     }
+    trace::tell(head, context)?;
     match &context.detour {
         Some(detour) => detour::edit(session, head, context, detour),
         None => Ok(()),

@@ -56,6 +56,11 @@ impl Attempts {
         self.now.as_mut()
     }
 
+    /// The same, to look at.
+    pub(crate) fn last(&self) -> Option<&Attempt> {
+        self.now.as_ref()
+    }
+
     /// When the first one began.
     pub(crate) fn began(&self) -> Option<Instant> {
         self.past.first().or(self.now.as_ref()).map(|attempt| attempt.began)

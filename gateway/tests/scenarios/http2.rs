@@ -2,7 +2,7 @@
 use futures::future::join_all;
 use http::{Method, Version};
 
-use crate::support::{Backend, Client, Offer, Rig, empty};
+use crate::support::{Backend, Client, Offer, Rig, Site, Spec, empty};
 
 #[tokio::test]
 async fn alpn_chooses_http2() {
@@ -27,6 +27,19 @@ async fn a_client_without_http2_gets_http_1_1() {
         assert!(!client.is_h2());
         assert_eq!(client.get("a.test", "/").await.text(), "one");
     }
+}
+
+#[tokio::test]
+async fn http2_is_offered_unless_the_config_map_says_otherwise() {
+    let backend = Backend::echo("one").await;
+    let site = Site::default().rule(Spec::to("app")).endpoints("app", [backend.address]);
+    let mut rig = Rig::start(site.config(&[("use-http2", "false")])).await;
+    let mut client = Client::tls(rig.https, Offer::h2("a.test")).await;
+    assert!(!client.is_h2());
+    assert_eq!(client.get("a.test", "/").await.text(), "one");
+    rig.site.set_config(&[]);
+    rig.publish().await;
+    assert!(Client::tls(rig.https, Offer::h2("a.test")).await.is_h2());
 }
 
 #[tokio::test]

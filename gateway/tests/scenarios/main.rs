@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod access_log;
 #[cfg(test)]
+mod access_log_nginx;
+#[cfg(test)]
 mod affinity;
 #[cfg(test)]
 mod answer_fields;
@@ -100,6 +102,8 @@ mod tls_certificates;
 mod tls_hot_swap;
 #[cfg(test)]
 mod tls_suites;
+#[cfg(test)]
+mod trace_context;
 #[cfg(test)]
 mod upstream_protocols;
 #[cfg(test)]

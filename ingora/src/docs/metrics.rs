@@ -24,6 +24,23 @@ const CLOSING: &str = "\
 
 `process_cpu_seconds_total`, `process_max_fds`, `process_open_fds`, `process_resident_memory_bytes`, `process_start_time_seconds`,
 `process_threads`, `process_virtual_memory_bytes`: on Linux.
+
+## Names of ingress-nginx
+
+`--metrics-compat nginx` publishes `nginx_ingress_controller_*` beside all of this, with the labels that dashboards and alerts for
+ingress-nginx ask for: `requests`, `request_duration_seconds`, `response_duration_seconds`, `header_duration_seconds`,
+`connect_duration_seconds`, `request_size`, `response_size`, `bytes_sent`, `nginx_process_*`, `success`, `errors`,
+`config_hash`, `config_last_reload_successful` and its timestamp, `ssl_expire_time_seconds`, `ssl_certificate_info`,
+`orphan_ingress`, `leader_election_status` and `build_info`. The expressions of both well-known dashboards (grafana.com 9614 and
+12680) are run against a real Prometheus by `scripts/dashboards.sh`; do not set `honor_labels` for them.
+
+`controller_namespace` and `controller_pod` come from POD_NAMESPACE and POD_NAME. What reloads were are tables that became live:
+`success` counts them, `config_hash` is the generation. `host` is the rule's as written, `_` without one.
+Of several tries the last one is timed. There are no `check_*` and `admission_*`.
+
+These names cost up to 93 series for each path, method and status. Fewer: `--metrics-per-path=false`, `--metrics-per-host=false`,
+`--report-status-classes`, `--exclude-socket-metrics bytes_sent,header_duration_seconds`, and fewer buckets (`--time-buckets`,
+`--length-buckets`, `--size-buckets`). Without the switch nothing of it is made or counted.
 ";
 
 /// Every metric as a page.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use features::Route;
-use gateway::{Config, Limits, Overload, Running, Timeouts};
+use gateway::{Config, Limits, LogFormat, Overload, Running, Timeouts};
 use table::{ClusterId, Facts, Update};
 use tokio::sync::mpsc;
 
@@ -28,6 +28,7 @@ pub(crate) fn config() -> Config {
             drain: Duration::from_secs(1),
         },
         access_log: false,
+        log_format: LogFormat::default(),
         zone: None,
         events: None,
         upgrade_socket: None,
@@ -35,6 +36,7 @@ pub(crate) fn config() -> Config {
         overload: Overload { lag: Duration::ZERO, memory_percent: 0, memory_limit: None },
         metrics_per_path: true,
         metrics_per_endpoint: 100,
+        metrics_compat: None,
     }
 }
 
@@ -143,6 +145,11 @@ impl Rig {
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")).await;
         let (head, body) = wire.response().await;
         (head.status(), String::from_utf8(body).unwrap())
+    }
+
+    /// What SIGUSR1 does.
+    pub(crate) fn reopen_access_log(&self) {
+        self.running.as_ref().unwrap().reopen_access_log();
     }
 
     /// Begins the graceful end.

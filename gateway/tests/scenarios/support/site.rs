@@ -141,6 +141,7 @@ impl Spec {
             balance: settings.balance,
             fallback: settings.fallback,
             plan: settings.plan.iter().filter_map(|feature| feature.clone().bind(self.path.as_str())).collect(),
+            observe: settings.observe,
             resolved: Resolved::default(),
         };
         Arc::new(Rule { path: self.path.clone(), policy })
