@@ -61,7 +61,6 @@ pub(crate) struct MetricsArgs {
 /// Whose names metrics have beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Compat {
-    /// Those of ingress-nginx.
     Nginx,
 }
 

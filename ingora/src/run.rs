@@ -207,9 +207,7 @@ struct AccessLogArgs {
 /// The form of the access log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LineFormat {
-    /// A JSON object.
     Json,
-    /// ingress-nginx's `upstreaminfo`.
     Nginx,
 }
 
