@@ -149,6 +149,7 @@ mod tests {
                 balance: Balance::default(),
                 fallback: None,
                 plan: Box::default(),
+                observe: crate::Observe::default(),
                 resolved: Resolved::default(),
             };
             Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy })

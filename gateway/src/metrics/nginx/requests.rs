@@ -172,12 +172,15 @@ impl NginxRule {
     }
 }
 
+/// A handle, and when a sweep found for the first time that nobody else holds it.
+type Held = (Arc<NginxRule>, Option<Instant>);
+
 /// The handles of all rules.
 pub(crate) struct Requests {
     vecs: Vecs,
     per_path: bool,
     undefined_hosts: bool,
-    handles: Mutex<HashMap<RuleLabels, (Arc<NginxRule>, Option<Instant>)>>,
+    handles: Mutex<HashMap<RuleLabels, Held>>,
 }
 
 impl Requests {
