@@ -28,6 +28,7 @@ mod pattern;
 mod request;
 mod retry;
 mod route;
+mod server_alias;
 mod template;
 mod units;
 mod upstream;
@@ -38,6 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use annotation::{Config, Described, OnError, Problem, Reader, Row};
+use table::HostPattern;
 
 pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
 pub use balance::Balance;
@@ -69,6 +71,7 @@ pub use route::{Backend, Labels, NO_SERVICE, Protocol, Route, Upstream};
 pub use table::Resolved;
 pub use template::{Template, Variable};
 pub use upstream_tls::UpstreamTls;
+pub use www_redirect::WwwRedirect;
 
 /// What features may know about the rule they are configured for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,9 +171,10 @@ macro_rules! features {
 
 features! {
     Block = block,
+    WwwRedirect = www_redirect,
+    AppRoot = app_root,
     Redirect = redirect,
     TlsRedirect = tls_redirect,
-    AppRoot = app_root,
     Cors = cors,
     Snippet = snippet,
     Rewrite = rewrite,
@@ -207,6 +211,10 @@ pub struct Settings {
     pub observe: Observe,
     /// What the paths of the host are.
     pub paths: PathMode,
+    /// Further names of the hosts.
+    pub aliases: Box<[HostPattern]>,
+    /// Status with which the siblings of the hosts redirect ([`WwwRedirect::sibling`]), if they do.
+    pub www_redirect: Option<u16>,
     /// What the Ingress offers instead of rules, as a canary.
     pub canary: Option<Offer>,
     /// What holds for the hosts of the rule.
@@ -254,9 +262,23 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     let upstream = upstream::read(&mut reader, input.protocol);
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
+    let (aliases, www_redirect) = (server_alias::read(&mut reader), www_redirect::read(&mut reader));
     let canary = canary::read(&mut reader, balance, &plan);
     let observe = Observe::read(&mut reader);
-    Settings { upstream, balance, cluster, fallback, plan, observe, paths, canary, host, problems: reader.finish() }
+    Settings {
+        upstream,
+        balance,
+        cluster,
+        fallback,
+        plan,
+        observe,
+        paths,
+        aliases,
+        www_redirect,
+        canary,
+        host,
+        problems: reader.finish(),
+    }
 }
 
 /// What the annotations of a Service say.
@@ -345,6 +367,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("body_size", body_size::KEYS),
         ("balance", balance::KEYS),
         ("canary", canary::KEYS),
+        ("server_alias", server_alias::KEYS),
         ("cluster", cluster_settings::KEYS),
         ("cluster", cluster_settings::NGINX_KEYS),
         ("client_auth", client_auth::KEYS),

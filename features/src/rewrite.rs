@@ -113,11 +113,13 @@ impl Feature for Rewrite {
             target.template.expand_with_slots(request, &groups, &named)
         };
         let mut target = expand(&self.target);
-        // As nginx: the client's query follows, unless the target ends with a question mark.
-        if target.ends_with('?') {
-            target.pop();
-        } else if let Some((_, query)) = request.target.split_once('?') {
-            target.push(if target.contains('?') { '&' } else { '?' });
+        if target.is_empty() {
+            // As nginx: a rewritten path must not be empty.
+            return Verdict::status(500, "rewrite_empty");
+        }
+        // As nginx: the client's query follows.
+        if let Some((_, query)) = request.target.split_once('?') {
+            target.push('?');
             target.push_str(query);
         }
         if self.target.is_absolute() {
@@ -147,9 +149,10 @@ struct Target {
 
 impl Target {
     fn parse(text: &str) -> Result<Self, String> {
-        let sound = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\<>`;^|".contains(&byte);
+        // What ingress-nginx takes for a path with captures.
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:$".contains(&byte);
         if !text.bytes().all(sound) {
-            return Err("has characters that no path has".to_owned());
+            return Err("has characters other than letters, digits and -._~/:$".to_owned());
         }
         let mut names = Vec::new();
         loop {
@@ -214,8 +217,15 @@ mod tests {
         assert_eq!(sent("/$2", "/api(/|$)(.*)", "/api/x/y", "/api/x/y?a=b").unwrap(), "/x/y?a=b");
         assert_eq!(sent("/$2", "/api(/|$)(.*)", "/api", "/api").unwrap(), "/");
         assert_eq!(sent("/", "/api", "/api/x", "/api/x").unwrap(), "/");
-        assert_eq!(sent("/v2?n=$1", "/v1/(.*)", "/v1/é x", "/v1/%C3%A9%20x?q").unwrap(), "/v2?n=%C3%A9%20x&q");
+        assert_eq!(sent("/v2/$1", "/v1/(.*)", "/v1/é x", "/v1/%C3%A9%20x?q").unwrap(), "/v2/%C3%A9%20x?q");
         assert_eq!(sent("/u/$name", "/(?<name>[a-z]+)", "/bob", "/bob").unwrap(), "/u/bob");
+    }
+
+    #[test]
+    fn an_empty_path_is_an_error() {
+        let (verdict, _) = rewrite(&[("rewrite-target", "$1")], "/a/(.*)", "/a/", "/a/");
+        assert_eq!(verdict, Verdict::status(500, "rewrite_empty"));
+        assert_eq!(sent("$1", "/a/(.*)", "/a/b", "/a/b?c").unwrap(), "/b?c");
     }
 
     #[test]
@@ -246,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_could_be_more_than_a_path_is_no_target() {
-        for value in ["/a b", "/a\nb", "/a;b", "/\"a", "/a\u{e9}"] {
+        for value in ["/a b", "/a\nb", "/a;b", "/\"a", "/a\u{e9}", "/a?b", "/${1}", "/a%20", "/a&b=c"] {
             assert_eq!(sent(Box::leak(value.to_owned().into_boxed_str()), "/x", "/x", "/x"), None, "{value:?}");
         }
     }

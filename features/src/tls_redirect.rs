@@ -1,5 +1,5 @@
 //! Sends plain-text requests to HTTPS.
-use crate::annotation::{Key, OnError, Reader, Row, Support, boolean};
+use crate::annotation::{Config, Key, OnError, Reader, Row, Support, boolean};
 use crate::{Edits, Feature, Keys, Request, RuleFacts, Verdict};
 
 const REDIRECT: Key<bool> = Key {
@@ -90,10 +90,17 @@ const EXEMPT: Key<Vec<String>> = Key {
     on_error: OnError::Default,
 };
 
+/// The status of redirects that the gateway makes by itself.
+pub(crate) fn status(config: &Config) -> u16 {
+    config.get(&CODE).unwrap_or(308)
+}
+
 /// How a rule redirects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsRedirect {
     status: u16,
+    /// Also without a certificate.
+    force: bool,
     keep_slash: bool,
     exempt: Vec<String>,
 }
@@ -109,7 +116,8 @@ impl Feature for TlsRedirect {
         reader.take(&USE_PORT);
         let config = reader.config();
         (redirect || force).then(|| Self {
-            status: config.get(&CODE).unwrap_or(308),
+            status: status(config),
+            force,
             keep_slash,
             exempt: config.get(&EXEMPT).unwrap_or_else(|| vec![EXEMPT.row.default.to_owned()]),
         })
@@ -121,7 +129,7 @@ impl Feature for TlsRedirect {
     }
 
     fn on_request(&self, request: &Request<'_>, _: &mut Edits) -> Verdict {
-        if request.tls {
+        if request.tls || (!self.force && is_bare_alias(request)) {
             return Verdict::Continue;
         }
         // ingress-nginx cuts one final slash of the whole target, even of the root.
@@ -131,10 +139,16 @@ impl Feature for TlsRedirect {
     }
 }
 
+/// Is the host an alias of the rule's that no certificate is for?
+fn is_bare_alias(request: &Request<'_>) -> bool {
+    let host = &request.labels.host;
+    let own = host.is_empty() || host.starts_with("*.") || host.eq_ignore_ascii_case(request.host);
+    !own && !request.world.has_certificate(request.host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotation::Config;
     use crate::{Labels, NoObjects};
 
     fn read(annotations: &[(&'static str, &'static str)], host_has_tls: bool) -> Option<TlsRedirect> {

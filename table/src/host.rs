@@ -2,6 +2,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::host_regex::HostRegex;
+
 /// Longest host name that is routed, in bytes (RFC 1035 section 2.3.4).
 pub const MAX_HOST: usize = 255;
 
@@ -12,6 +14,10 @@ pub enum HostPattern {
     Exact(Arc<str>),
     /// `*.suffix`: exactly one further label before the suffix, as the Ingress API defines it.
     Wildcard(Arc<str>),
+    /// `*.suffix` of an alias: one or more further labels before the suffix, as nginx reads it.
+    Below(Arc<str>),
+    /// A regular expression of an alias.
+    Regex(HostRegex),
     /// Every host that no other pattern names.
     Any,
 }
@@ -68,6 +74,10 @@ impl HostPattern {
         match self {
             Self::Exact(name) => **name == *host,
             Self::Wildcard(suffix) => parent_domain(host).is_some_and(|parent| *parent == **suffix),
+            Self::Below(suffix) => {
+                host.strip_suffix(&**suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+            Self::Regex(regex) => regex.matches(host),
             Self::Any => true,
         }
     }
@@ -77,7 +87,8 @@ impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(name) => f.write_str(name),
-            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+            Self::Wildcard(suffix) | Self::Below(suffix) => write!(f, "*.{suffix}"),
+            Self::Regex(regex) => write!(f, "~{}", regex.as_str()),
             Self::Any => f.write_str("*"),
         }
     }

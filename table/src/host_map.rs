@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::host::{HostPattern, parent_domain};
+use crate::host_regex::HostRegex;
 
 /// Shards of a name map. A change copies one shard, so its cost is a 256th of the map.
 const SHARDS: usize = 256;
@@ -14,24 +15,41 @@ const SHARDS: usize = 256;
 pub struct HostMap<T> {
     exact: NameMap<T>,
     wildcard: NameMap<T>,
+    /// Of aliases.
+    below: NameMap<T>,
+    /// Of aliases, in the order of their texts.
+    regexes: Vec<(HostRegex, T)>,
     any: Option<T>,
 }
 
 impl<T: Clone> Default for HostMap<T> {
     fn default() -> Self {
-        Self { exact: NameMap::default(), wildcard: NameMap::default(), any: None }
+        let names = NameMap::default;
+        Self { exact: names(), wildcard: names(), below: names(), regexes: Vec::new(), any: None }
     }
 }
 
 impl<T: Clone> HostMap<T> {
-    /// The value of the most specific pattern that covers a canonical host: its own name, then the wildcard over
-    /// its parent, then [`HostPattern::Any`]. Allocates nothing.
+    /// The value of the most specific pattern that covers a canonical host: its own name, then an alias for all names below
+    /// one of its parents, then the wildcard over its parent, then an expression, then [`HostPattern::Any`]. That is the order
+    /// of nginx, where wildcards of an Ingress are expressions, too. Allocates nothing.
     #[must_use]
     pub fn find(&self, host: &str) -> Option<&T> {
         self.exact
             .get(host)
+            .or_else(|| self.below(host).map(|(_, value)| value))
             .or_else(|| parent_domain(host).and_then(|parent| self.wildcard.get(parent)))
+            .or_else(|| self.regexes.iter().find(|(regex, _)| regex.matches(host)).map(|(_, value)| value))
             .or(self.any.as_ref())
+    }
+
+    /// The longest parent of a host that an alias is below.
+    fn below(&self, host: &str) -> Option<&(Arc<str>, T)> {
+        if self.below.len == 0 {
+            return None;
+        }
+        std::iter::successors(parent_domain(host), |parent| parent_domain(parent))
+            .find_map(|parent| self.below.get_entry(parent))
     }
 
     /// The value of just this pattern.
@@ -40,6 +58,8 @@ impl<T: Clone> HostMap<T> {
         match pattern {
             HostPattern::Exact(name) => self.exact.get(name),
             HostPattern::Wildcard(suffix) => self.wildcard.get(suffix),
+            HostPattern::Below(suffix) => self.below.get(suffix),
+            HostPattern::Regex(regex) => self.regexes.iter().find(|(known, _)| known == regex).map(|(_, value)| value),
             HostPattern::Any => self.any.as_ref(),
         }
     }
@@ -49,6 +69,12 @@ impl<T: Clone> HostMap<T> {
         match pattern {
             HostPattern::Exact(name) => self.exact.set(name, value),
             HostPattern::Wildcard(suffix) => self.wildcard.set(suffix, value),
+            HostPattern::Below(suffix) => self.below.set(suffix, value),
+            HostPattern::Regex(regex) => {
+                self.regexes.retain(|(known, _)| known != regex);
+                self.regexes.extend(value.map(|value| (regex.clone(), value)));
+                self.regexes.sort_by(|(a, _), (b, _)| a.cmp(b));
+            }
             HostPattern::Any => self.any = value,
         }
     }
@@ -61,20 +87,25 @@ impl<T: Clone> HostMap<T> {
             .and_then(|parent| self.wildcard.get_entry(parent))
             .map(|(suffix, value)| (HostPattern::Wildcard(suffix.clone()), value));
         let any = self.any.as_ref().map(|value| (HostPattern::Any, value));
-        exact.into_iter().chain(wildcard).chain(any).collect()
+        let below = self.below(host).map(|(suffix, value)| (HostPattern::Below(suffix.clone()), value));
+        let regexes = self.regexes.iter().filter(|(regex, _)| regex.matches(host));
+        let regexes = regexes.map(|(regex, value)| (HostPattern::Regex(regex.clone()), value));
+        exact.into_iter().chain(below).chain(wildcard).chain(regexes).chain(any).collect()
     }
 
     /// Every pattern and its value, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (HostPattern, &T)> {
         let exact = self.exact.iter().map(|(name, value)| (HostPattern::Exact(name.clone()), value));
         let wildcard = self.wildcard.iter().map(|(suffix, value)| (HostPattern::Wildcard(suffix.clone()), value));
-        exact.chain(wildcard).chain(self.any.iter().map(|value| (HostPattern::Any, value)))
+        let below = self.below.iter().map(|(suffix, value)| (HostPattern::Below(suffix.clone()), value));
+        let regexes = self.regexes.iter().map(|(regex, value)| (HostPattern::Regex(regex.clone()), value));
+        exact.chain(wildcard).chain(below).chain(regexes).chain(self.any.iter().map(|value| (HostPattern::Any, value)))
     }
 
     /// Number of patterns.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.exact.len + self.wildcard.len + usize::from(self.any.is_some())
+        self.exact.len + self.wildcard.len + self.below.len + self.regexes.len() + usize::from(self.any.is_some())
     }
 
     /// Is there no pattern?
@@ -157,6 +188,29 @@ mod tests {
         assert_eq!(map.find("x.b.foo.com"), Some(&"_"));
         assert_eq!(map.find(""), Some(&"_"));
         assert_eq!(map.candidates("a.foo.com").len(), 3);
+    }
+
+    #[test]
+    fn aliases_stand_between_names_and_wildcards_and_before_any() {
+        let mut map = map(&["a.foo.com", "*.foo.com", "_"]);
+        let regex = |text| HostPattern::Regex(crate::HostRegex::new(text).unwrap());
+        map.set(&HostPattern::Below("foo.com".into()), Some("below"));
+        map.set(&HostPattern::Below("deep.foo.com".into()), Some("deeper"));
+        map.set(&regex("^x"), Some("regex"));
+        for (host, want) in [
+            ("a.foo.com", "a.foo.com"),
+            ("b.foo.com", "below"),
+            ("c.b.foo.com", "below"),
+            ("x.deep.foo.com", "deeper"),
+            ("xyz.org", "regex"),
+            ("y.org", "_"),
+        ] {
+            assert_eq!(map.find(host), Some(&want), "{host}");
+            assert_eq!(map.candidates(host)[0].1, &want, "{host}");
+        }
+        assert_eq!((map.len(), map.iter().count()), (6, 6));
+        map.set(&regex("^x"), None);
+        assert_eq!(map.find("xyz.org"), Some(&"_"));
     }
 
     #[test]

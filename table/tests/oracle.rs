@@ -114,6 +114,8 @@ fn naive_host<'w>(written: &'w Written, host: &str) -> Option<&'w (HostPattern, 
             (labels.len() > 1 && labels.get(1..).is_some_and(|rest| rest.join(".") == **suffix)).then_some(1)
         }
         HostPattern::Any => Some(0),
+        // Only aliases are these, which the oracle does not know.
+        HostPattern::Below(_) | HostPattern::Regex(_) => None,
     };
     written.iter().filter(|(pattern, _)| place(pattern).is_some()).max_by_key(|(pattern, _)| place(pattern))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use features::annotation::{Config, OnError, Support};
 use features::{Balance, ClusterSettings, HostSettings, Input, Objects, Protocol, RuleFacts, Settings};
 use k8s_openapi::api::networking::v1::Ingress;
+use table::HostPattern;
 
 use crate::notes::Notes;
 use crate::options::Options;
@@ -84,6 +85,16 @@ impl<'a> Annotations<'a> {
             notes.warning("AnnotationIgnored", self.field("ssl-passthrough"), message.to_owned());
         }
         host
+    }
+
+    /// Further names of the hosts of the Ingress: the same for all rules.
+    pub(crate) fn aliases(&self) -> Arc<[HostPattern]> {
+        self.read.first().map(|(_, settings)| settings.aliases.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The status with which the siblings of its hosts redirect, if they do.
+    pub(crate) fn www_redirect(&self) -> Option<u16> {
+        self.read.first()?.1.www_redirect
     }
 
     /// Notes what is wrong, each problem once; tells the worst that it does to the rules.

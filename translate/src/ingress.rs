@@ -4,14 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use features::annotation::{Config, OnError};
-use features::{Backend, ClusterSettings, HostSettings, Input, Labels, NoObjects, Route, RuleFacts, Settings};
+use features::{
+    Backend, Balance, ClusterSettings, HostSettings, Input, Labels, NoObjects, Resolved, Route, RuleFacts, Settings,
+    Upstream, WwwRedirect,
+};
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
-use table::{ClusterId, HostPattern, PathMatch, Rule};
+use table::{ClusterId, HostPattern, PathMatch, Rule, Rules};
 
 use crate::annotations::Annotations;
 use crate::backends::{Backends, Target};
 use crate::canary::CanaryRule;
 use crate::dependents::Dependency;
+use crate::further_hosts::Sibling;
 use crate::notes::Notes;
 use crate::options::Options;
 use crate::paths::{self, PathType};
@@ -87,6 +91,10 @@ pub(crate) struct RulesPart {
     pub(crate) canary: Vec<CanaryRule>,
     /// What it asks of its hosts.
     pub(crate) host: HostSettings,
+    /// Further names of its hosts.
+    pub(crate) aliases: Arc<[HostPattern]>,
+    /// Hosts that redirect to its hosts.
+    pub(crate) siblings: Vec<Sibling>,
 }
 
 /// What the rules of an Ingress depend on besides itself.
@@ -116,7 +124,7 @@ struct Draft {
 pub(crate) fn translate(
     ingress: &Ingress,
     key: &Key,
-    before: &Hosts,
+    before: &RulesPart,
     context: &Context<'_>,
     notes: &mut Notes,
 ) -> RulesPart {
@@ -144,7 +152,7 @@ pub(crate) fn translate(
     part.host = annotations.host(context.options, notes);
 
     let mut texts = Texts::new(key);
-    let mut kept = Kept::new(before);
+    let mut kept = Kept::new(&before.hosts);
     for draft in drafts {
         let settings = annotations.settings(facts(&draft.host), draft.target.protocol, draft.target.balance);
         let backend = match (&closed, &draft.target.cluster) {
@@ -162,6 +170,10 @@ pub(crate) fn translate(
         let candidate = Candidate { place, text, path_type, forces_regex, rule };
         part.hosts.entry(draft.host).or_default().push(candidate);
     }
+    part.aliases = annotations.aliases();
+    if let Some(status) = annotations.www_redirect() {
+        part.siblings = siblings(&part.hosts, status, &before.siblings);
+    }
     drop(annotations);
     let (mut dependencies, clusters) = referred.into_parts();
     part.dependencies.append(&mut dependencies);
@@ -169,6 +181,32 @@ pub(crate) fn translate(
         part.clusters.entry(cluster).or_insert(Place::DefaultBackend);
     }
     part
+}
+
+/// The hosts that redirect to the hosts of an Ingress. Rules that are as `before` stay the same objects.
+fn siblings(hosts: &Hosts, status: u16, before: &[Sibling]) -> Vec<Sibling> {
+    let sibling = |(main, candidates): (&HostPattern, &Vec<Candidate>)| {
+        let (host, feature) = WwwRedirect::sibling(main, status)?;
+        let mut models = candidates.iter().map(|candidate| &candidate.rule.policy);
+        let model = models.find(|route| matches!(route.backend, Backend::Cluster(_)))?;
+        let labels = Labels { host: host.to_string().into(), path: "/".into(), ..(*model.labels).clone() };
+        let policy = Route {
+            labels: Arc::new(labels),
+            // The redirect comes before.
+            backend: model.backend.clone(),
+            upstream: Upstream { max_body: 0, ..Upstream::default() },
+            balance: Balance::default(),
+            fallback: None,
+            plan: [feature].into(),
+            observe: model.observe.clone(),
+            resolved: Resolved::default(),
+        };
+        let kept = before.iter().find(|old| old.host == host && old.main == *main).map(|old| old.rules.clone());
+        let kept = kept.filter(|rules| rules.iter().all(|rule| same(&rule.policy, &policy)));
+        let make = || Arc::new(Rules::new([Arc::new(Rule { path: PathMatch::Prefix("".into()), policy })]));
+        Some(Sibling { main: main.clone(), host, rules: kept.unwrap_or_else(make) })
+    };
+    hosts.iter().filter_map(sibling).collect()
 }
 
 fn drafts<'a>(
@@ -273,7 +311,9 @@ impl<'a> Texts<'a> {
         if self.host.0 != draft.host {
             let text = match &draft.host {
                 HostPattern::Exact(name) => name.clone(),
-                HostPattern::Wildcard(_) => draft.host.to_string().into(),
+                HostPattern::Wildcard(_) | HostPattern::Below(_) | HostPattern::Regex(_) => {
+                    draft.host.to_string().into()
+                }
                 HostPattern::Any => "".into(),
             };
             self.host = (draft.host.clone(), text);

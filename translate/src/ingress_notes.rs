@@ -24,6 +24,7 @@ impl Translator {
         let by_rule_host = state.rules.hosts.keys().filter_map(|host| self.rule_hosts.get(host)?.shadowed.get(key));
         let by_tls_host = state.tls.wants.keys().filter_map(|host| self.tls_hosts.get(host)?.shadowed.get(key));
         notes.list.extend(by_rule_host.chain(by_tls_host).flatten().cloned());
+        notes.list.extend(self.further.notes(key, state.rules.hosts.keys()));
         notes.list.extend(self.canaries.notes(key, &state.rules.canary));
         let then = match state.rules.canary.as_slice() {
             [] => "the answer is 503",

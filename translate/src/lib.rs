@@ -15,6 +15,7 @@ mod config;
 mod defaults;
 mod dependents;
 mod endpoint_slice;
+mod further_hosts;
 mod host_settings;
 mod hosts;
 mod ingress;

@@ -8,6 +8,7 @@ use table::{HostPattern, Table};
 use crate::canary;
 use crate::class;
 use crate::dependents::Dependency;
+use crate::further_hosts;
 use crate::host_settings;
 use crate::hosts;
 use crate::ingress::{self, Context, RulesPart};
@@ -37,6 +38,10 @@ pub(crate) struct Round {
     pub(crate) merged: BTreeSet<HostPattern>,
     /// Hosts for which an Ingress has other canaries.
     pub(crate) canary_hosts: BTreeSet<HostPattern>,
+    /// Hosts that no rule names and that were looked at.
+    pub(crate) further: BTreeSet<HostPattern>,
+    /// Hosts whose certificates were chosen anew.
+    pub(crate) tls_merged: BTreeSet<HostPattern>,
     tls_hosts: BTreeSet<HostPattern>,
     /// Ingresses whose notes may have changed.
     pub(crate) noted: BTreeSet<Key>,
@@ -59,6 +64,8 @@ impl Round {
             rule_hosts: BTreeSet::new(),
             merged: BTreeSet::new(),
             canary_hosts: BTreeSet::new(),
+            further: BTreeSet::new(),
+            tls_merged: BTreeSet::new(),
             tls_hosts: BTreeSet::new(),
             noted: BTreeSet::new(),
             next: first.then(|| (*current).clone()),
@@ -188,7 +195,7 @@ impl Translator {
                 if canary::is_canary(ingress, &self.options) {
                     canary::translate(ingress, &key, &context, &mut notes)
                 } else {
-                    ingress::translate(ingress, &key, &state.rules.hosts, &context, &mut notes)
+                    ingress::translate(ingress, &key, &state.rules, &context, &mut notes)
                 }
             }
             None => RulesPart::default(),
@@ -255,7 +262,10 @@ impl Translator {
                 .hosts
                 .get(host)
                 .is_some_and(|new| new.len() == candidates.len() && new.iter().zip(candidates).all(|(a, b)| a.is(b)));
-            if same && !moved && before.host == after.host {
+            let same_host = before.host == after.host
+                && before.aliases == after.aliases
+                && further_hosts::same(&before.siblings, &after.siblings);
+            if same && !moved && same_host {
                 continue;
             }
             round.rule_hosts.insert(host.clone());
@@ -333,6 +343,7 @@ impl Translator {
     /// Chooses the certificate of every host whose TLS entries an Ingress touched.
     pub(crate) fn merge_tls_hosts(&mut self, round: &mut Round) {
         for host in std::mem::take(&mut round.tls_hosts) {
+            round.tls_merged.insert(host.clone());
             let Some(state) = self.tls_hosts.get_mut(&host) else { continue };
             let ingresses = &self.ingresses;
             let wants: Vec<_> = state

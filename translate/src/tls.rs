@@ -65,7 +65,7 @@ impl Parsed {
 pub(crate) fn parent(pattern: &HostPattern) -> Option<HostPattern> {
     match pattern {
         HostPattern::Exact(name) => name.split_once('.').map(|(_, parent)| HostPattern::Wildcard(parent.into())),
-        HostPattern::Wildcard(_) | HostPattern::Any => None,
+        HostPattern::Wildcard(_) | HostPattern::Below(_) | HostPattern::Regex(_) | HostPattern::Any => None,
     }
 }
 

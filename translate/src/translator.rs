@@ -11,6 +11,7 @@ use crate::certificates::Certificates;
 use crate::class::classless_are_ours;
 use crate::clusters::Clusters;
 use crate::dependents::{Dependency, Dependents};
+use crate::further_hosts::FurtherHosts;
 use crate::hosts::HostState;
 use crate::ingress::RulesPart;
 use crate::notes::NoteBook;
@@ -72,6 +73,7 @@ pub struct Translator {
     pub(crate) certificates: Certificates,
     pub(crate) clusters: Clusters,
     pub(crate) canaries: Canaries,
+    pub(crate) further: FurtherHosts,
     pub(crate) default_backend: Option<ClusterId>,
     pub(crate) notes: NoteBook,
     pub(crate) table: Arc<Table<Route>>,
@@ -120,6 +122,7 @@ impl Translator {
             certificates: Certificates::default(),
             clusters: Clusters::default(),
             canaries: Canaries::default(),
+            further: FurtherHosts::default(),
             default_backend: None,
             notes: NoteBook::default(),
             table: Arc::default(),
@@ -155,9 +158,11 @@ impl Translator {
         self.translate_rules(&dirty, &mut round);
         self.translate_defaults(&dirty, &mut round);
         self.merge_hosts(&mut round);
+        self.merge_further_hosts(&mut round);
         self.decide_canaries(&mut round);
         self.refresh_clusters(dirty, &mut round, &mut output);
         self.merge_tls_hosts(&mut round);
+        self.certify_further_hosts(&mut round);
         self.write_notes(&mut round);
         output.notes = self.notes.publish();
         self.work = round.work;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Picture, Plane, destination, object, owner};
-use features::{Ask, Edits, Request, StillWorld, Verdict};
+use features::{Ask, Edits, Request, StillWorld, Verdict, World};
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use table::{RequestHost, RequestPath};
@@ -135,7 +135,7 @@ fn answer(plane: &Plane, asked: &str) -> String {
                         port: if tls { 443 } else { 80 },
                         request_id: "id",
                         labels: &rule.policy.labels,
-                        world: &StillWorld,
+                        world: &Held(plane),
                     };
                     let rule_path = rule.path.as_str();
                     format!("{} {rule_path} -> {}{}", owner(rule), reach(plane, rule), decided(rule, &request))
@@ -144,6 +144,29 @@ fn answer(plane: &Plane, asked: &str) -> String {
         },
     };
     format!("{asked} -> {result}")
+}
+
+/// Nothing happens, and the certificates are the table's.
+struct Held<'a>(&'a Plane);
+
+impl std::fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
+    }
+}
+
+impl World for Held<'_> {
+    fn now(&self) -> std::time::Duration {
+        StillWorld.now()
+    }
+
+    fn random(&self) -> u32 {
+        StillWorld.random()
+    }
+
+    fn has_certificate(&self, host: &str) -> bool {
+        self.0.table.certificates.find(host).is_some()
+    }
 }
 
 /// What the features of the rule decide: the answer, or what the endpoint and the client get.

@@ -97,12 +97,23 @@ fn meeting_ingress() -> impl Strategy<Value = Value> {
     let rule = (text(&["foo.com", "", "foo.com"]), proptest::collection::vec(path, 1..3))
         .prop_map(|(host, paths)| json!({"host": host, "http": {"paths": paths}}));
     let weight = proptest::option::of(text(&["10", "20"]));
+    let further = proptest::option::weighted(
+        0.3,
+        select(vec![
+            ("server-alias", "b.bar.com,a.foo.com"),
+            ("server-alias", "*.foo.com,~^b"),
+            ("from-to-www-redirect", "true"),
+        ]),
+    );
     let backend = proptest::option::weighted(0.2, backend());
-    (namespace(), name(), created, weight, proptest::collection::vec(rule, 0..3), backend).prop_map(
-        |(namespace, name, created, weight, rules, backend)| {
-            let annotations = weight.map(|weight| {
-                json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": weight})
-            });
+    let names = (namespace(), name(), created);
+    (names, weight, further, proptest::collection::vec(rule, 0..3), backend).prop_map(
+        |((namespace, name, created), weight, further, rules, backend)| {
+            let canary = weight.into_iter().flat_map(|weight| [("canary", "true"), ("canary-weight", weight)]);
+            let annotations: serde_json::Map<String, Value> = canary
+                .chain(further)
+                .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), json!(value)))
+                .collect();
             json!({
                 "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
                 "metadata": {"namespace": namespace, "name": name, "creationTimestamp": created, "annotations": annotations},

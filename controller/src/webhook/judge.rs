@@ -136,8 +136,8 @@ fn hosts(ingresses: [Option<&Ingress>; 2]) -> BTreeSet<HostPattern> {
 fn example(host: &HostPattern) -> String {
     match host {
         HostPattern::Exact(name) => name.to_string(),
-        HostPattern::Wildcard(parent) => format!("any-other-name.{parent}"),
-        HostPattern::Any => "any-other-name.invalid".to_owned(),
+        HostPattern::Wildcard(parent) | HostPattern::Below(parent) => format!("any-other-name.{parent}"),
+        HostPattern::Regex(_) | HostPattern::Any => "any-other-name.invalid".to_owned(),
     }
 }
 

@@ -14,17 +14,18 @@ use super::sender::Seen;
 use crate::connection::Client;
 use crate::context::Context;
 use crate::limiter::{Entered, Limiter};
+use crate::live::Live;
 
 /// Runs the plan of a rule. What it changed goes into the context.
 pub(crate) fn on_request(
-    limiter: &Arc<Limiter>,
+    (limiter, live): (&Arc<Limiter>, &Live),
     rule: &Rule<Route>,
     session: &Session,
     host: &str,
     context: &mut Context,
 ) -> Verdict {
     let mut edits = Box::<Edits>::default();
-    let counting = Counting { limiter, entered: Cell::new(None) };
+    let counting = Counting { limiter, live, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(rule, session, host, context) };
     let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _, _| ());
     context.edits = Some(edits);
@@ -38,13 +39,18 @@ pub(crate) fn endpoint_answered(context: &Context, head: &mut ResponseHeader) {
 }
 
 /// Goes on with the plan of a rule that has asked.
-pub(crate) fn on_reply(limiter: &Arc<Limiter>, session: &Session, context: &mut Context, reply: &Reply) -> Verdict {
+pub(crate) fn on_reply(
+    (limiter, live): (&Arc<Limiter>, &Live),
+    session: &Session,
+    context: &mut Context,
+    reply: &Reply,
+) -> Verdict {
     let (Some(rule), Some(mut edits)) = (context.rule.clone(), context.edits.take()) else {
         return Verdict::status(500, "reply_unread");
     };
     let host = RequestHost::parse(route::authority(session.req_header()));
     let host = host.as_ref().map_or("", RequestHost::as_str);
-    let counting = Counting { limiter, entered: Cell::new(None) };
+    let counting = Counting { limiter, live, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(&rule, session, host, context) };
     let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _, _| ());
     context.edits = Some(edits);
@@ -119,6 +125,7 @@ impl World for Running {
 /// The same world, in which requests count.
 struct Counting<'a> {
     limiter: &'a Arc<Limiter>,
+    live: &'a Live,
     entered: Cell<Option<Entered>>,
 }
 
@@ -135,6 +142,10 @@ impl World for Counting<'_> {
 
     fn random(&self) -> u32 {
         Running.random()
+    }
+
+    fn has_certificate(&self, host: &str) -> bool {
+        self.live.table().certificates.find(host).is_some()
     }
 
     fn admit(&self, counted: &Counted<'_>, rates: [Option<Rate>; 2]) -> bool {

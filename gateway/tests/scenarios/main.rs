@@ -43,6 +43,8 @@ mod external_auth;
 #[cfg(test)]
 mod forwarded_headers;
 #[cfg(test)]
+mod further_hosts;
+#[cfg(test)]
 mod global_settings;
 #[cfg(test)]
 mod grpc;

@@ -1,9 +1,9 @@
 //! Decides a request with the proxy's own code and keeps what was considered.
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use controller::Loaded;
-use features::{Backend, Decision, Protocol, Request, Route, StillWorld, Verdict, hash};
+use features::{Backend, Decision, Protocol, Request, Route, StillWorld, Verdict, World, hash};
 use table::{
     Candidate, Certificate, ClusterId, Endpoint, HostPattern, PathMatch, Readiness, RequestHost, RequestPath, Rule,
 };
@@ -85,9 +85,27 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
         port: if asked.tls { 443 } else { 80 },
         request_id: "",
         labels: &rule.policy.labels,
-        world: &StillWorld,
+        world: &Held(loaded),
     };
     outcome(loaded, rule, &request, told)
+}
+
+/// Nothing happens, and the certificates are the table's.
+#[derive(Debug)]
+struct Held<'a>(&'a Loaded);
+
+impl World for Held<'_> {
+    fn now(&self) -> Duration {
+        StillWorld.now()
+    }
+
+    fn random(&self) -> u32 {
+        StillWorld.random()
+    }
+
+    fn has_certificate(&self, host: &str) -> bool {
+        self.0.table.certificates.find(host).is_some()
+    }
 }
 
 /// From the rule on: backend, features, endpoints.
@@ -220,6 +238,7 @@ fn consider(loaded: &Loaded, host: &str, path: &str, told: &mut Explanation) {
 fn pattern(host: &HostPattern) -> String {
     match host {
         HostPattern::Any => "* (any)".to_owned(),
+        HostPattern::Below(_) | HostPattern::Regex(_) => format!("{host} (alias)"),
         HostPattern::Exact(_) | HostPattern::Wildcard(_) => host.to_string(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use features::annotation::Config;
 use features::{
     Alternative, Backend, ClusterPolicy, Data, Global, HostSettings, Input, Labels, NoObjects, Objects, Protocol,
-    Route, RuleFacts,
+    Route, RuleFacts, WwwRedirect,
 };
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
@@ -158,6 +158,10 @@ pub(crate) struct Site {
     certificates: BTreeMap<String, Arc<Certificate>>,
     default_certificate: Option<Arc<Certificate>>,
     config: Config,
+    /// Aliases with their hosts.
+    aliases: Vec<(HostPattern, String)>,
+    /// Hosts whose siblings redirect.
+    siblings: Vec<String>,
 }
 
 impl Site {
@@ -183,6 +187,18 @@ impl Site {
 
     pub(crate) fn set_config(&mut self, pairs: &[(&str, &str)]) {
         self.config = Config::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    }
+
+    /// A further name of a host.
+    pub(crate) fn alias(mut self, alias: HostPattern, host: &str) -> Self {
+        self.aliases.push((alias, host.to_owned()));
+        self
+    }
+
+    /// The sibling of a host (`www.` or not) redirects to it.
+    pub(crate) fn www_redirect(mut self, host: &str) -> Self {
+        self.siblings.push(host.to_owned());
+        self
     }
 
     /// Forgets all rules.
@@ -277,6 +293,27 @@ impl Site {
         }
         for (host, rules) in hosts {
             table.hosts.set(&HostPattern::parse(host).unwrap(), Some(Arc::new(Rules::new(rules))));
+        }
+        for (alias, host) in &self.aliases {
+            let rules = table.hosts.get(&HostPattern::parse(host).unwrap()).cloned();
+            table.hosts.set(alias, rules);
+        }
+        for host in &self.siblings {
+            let (from, feature) = WwwRedirect::sibling(&HostPattern::parse(host).unwrap(), 308).unwrap();
+            let spec = self.rules.iter().find(|spec| spec.host == *host).unwrap();
+            let rule = spec.rule(false, &self.config);
+            let policy = Route {
+                labels: rule.policy.labels.clone(),
+                backend: rule.policy.backend.clone(),
+                upstream: rule.policy.upstream.clone(),
+                balance: rule.policy.balance,
+                fallback: None,
+                plan: [feature].into(),
+                observe: rule.policy.observe.clone(),
+                resolved: Resolved::default(),
+            };
+            let rule = Arc::new(Rule { path: PathMatch::prefix("/").unwrap(), policy });
+            table.hosts.set(&from, Some(Arc::new(Rules::new([rule]))));
         }
         for (host, certificate) in &self.certificates {
             table.certificates.set(&HostPattern::parse(host).unwrap(), Some(certificate.clone()));
