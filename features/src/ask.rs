@@ -39,6 +39,24 @@ pub struct Exchange {
     pub fields: HeaderMap,
     /// How to keep the answer.
     pub stored: Option<Stored>,
+    /// How connections to the server are kept; `None` leaves it to the gateway.
+    pub keep: Option<Keep>,
+}
+
+/// How each worker keeps connections to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Keep {
+    /// Idle connections, at most.
+    pub idle: u32,
+    /// Requests of one connection, at most.
+    pub requests: u32,
+    /// Seconds that an idle one is kept.
+    pub seconds: u32,
+}
+
+impl Keep {
+    /// Each request has a connection of its own.
+    pub const NONE: Self = Self { idle: 0, requests: 1, seconds: 0 };
 }
 
 /// How to keep the answer to an [`Exchange`].

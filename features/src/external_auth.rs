@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::annotation::Reader;
-use crate::{Answer, Ask, Edits, Exchange, Feature, Head, Keys, Lifetimes, Reply, Request, RuleFacts, Stored, Template, Verdict, satisfy};
+use crate::{Answer, Ask, Edits, Exchange, Feature, Head, Keep, Keys, Lifetimes, Reply, Request, RuleFacts, Stored, Template, Verdict, satisfy};
 
 /// Answers that get the service's cookies: nginx's `add_header` without `always`.
 const WITH_COOKIES: &[u16] = &[200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
@@ -37,6 +37,7 @@ struct Service {
     redirect: Option<Template>,
     cache: Option<(Template, Arc<Lifetimes>)>,
     always_set_cookie: bool,
+    keep: Option<Keep>,
     /// Paths of rules that need nobody's permission; only with the service of all rules.
     exempt: Box<[Box<str>]>,
     any: bool,

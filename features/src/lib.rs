@@ -41,7 +41,7 @@ use std::sync::{Arc, LazyLock};
 use annotation::{Config, Described, OnError, Problem, Reader, Row};
 use table::HostPattern;
 
-pub use ask::{Ask, Exchange, Lifetimes, Reply, Stored};
+pub use ask::{Ask, Exchange, Keep, Lifetimes, Reply, Stored};
 pub use balance::Balance;
 pub use bandwidth::Bandwidth;
 pub use bucket::{Buckets, Rate};

@@ -94,14 +94,14 @@ impl Asking {
     }
 
     async fn exchange(&self, exchange: Exchange) -> Reply {
-        let Exchange { method, uri, fields, stored } = exchange;
+        let Exchange { method, uri, fields, stored, keep } = exchange;
         let key = stored.as_ref().map(|stored| digest_of(stored.key.as_bytes()));
         if let Some(kept) = key.and_then(|key| self.shared.answers.get(&key, Instant::now())) {
             return Reply::Response(kept.0, kept.1.clone());
         }
         let mut request = http::Request::new(bytes::Bytes::new());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, fields);
-        let response = match self.subrequests.send(request, PATIENCE).await {
+        let response = match self.subrequests.send_keeping(request, PATIENCE, keep).await {
             Ok(response) => response.into_parts().0,
             Err(error) => {
                 tracing::warn!(%error, "the authentication service did not answer");

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use features::Route;
-use table::{Table, Update};
-use tokio::sync::mpsc;
+use table::{Stream, Table, Update};
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::Readiness;
 use crate::metrics::Metrics;
@@ -15,6 +15,8 @@ pub(crate) struct Live {
     table: ArcSwap<Table<Route>>,
     /// The clusters, which outlive tables.
     pub(crate) clusters: Arc<Registry>,
+    /// Ports whose connections go on as bytes.
+    streams: watch::Sender<Arc<[Stream]>>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 }
@@ -23,12 +25,30 @@ impl Live {
     /// Starts with an empty table, which serves nothing.
     pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>, health: Arc<Health>) -> Self {
         let clusters = Arc::new(Registry::new(metrics.clone(), health));
-        Self { table: ArcSwap::default(), clusters, metrics, readiness }
+        Self { table: ArcSwap::default(), clusters, streams: watch::Sender::default(), metrics, readiness }
     }
 
     /// The table that serves now. Not to be held across an await: keep the rule instead.
     pub(crate) fn table(&self) -> Guard<Arc<Table<Route>>> {
         self.table.load()
+    }
+
+    fn open_ports(&self, streams: Arc<[Stream]>) {
+        let before = self.streams.borrow().clone();
+        if before == streams {
+            return;
+        }
+        let stays = |gone: &Stream| streams.iter().any(|now| (now.transport, now.port) == (gone.transport, gone.port));
+        before
+            .iter()
+            .filter(|gone| !stays(gone))
+            .for_each(|gone| self.metrics.retire_stream(gone.transport.into(), gone.port));
+        self.streams.send_replace(streams);
+    }
+
+    /// Follows the ports whose connections go on as bytes.
+    pub(crate) fn streams(&self) -> watch::Receiver<Arc<[Stream]>> {
+        self.streams.subscribe()
     }
 
     /// Applies updates until the control plane is gone. What was applied last keeps serving then.
@@ -50,7 +70,9 @@ impl Live {
         if let Some(table) = update.table {
             let generation = table.generation;
             self.metrics.control.generation(generation);
+            let streams = table.streams.clone();
             self.table.store(table);
+            self.open_ports(streams);
             if let Some(nginx) = &self.metrics.nginx {
                 nginx.live(generation, jiff::Timestamp::now().as_second());
             }

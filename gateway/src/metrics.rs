@@ -30,7 +30,7 @@ pub(crate) use nginx::{Finished, Lack, Nginx, NginxRule, Objects};
 pub(crate) use overload::{OverloadMetrics, ShedReason};
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
-pub(crate) use stream::{StreamKind, StreamMetrics, StreamOutcome};
+pub(crate) use stream::{OpenStream, StreamKind, StreamMetrics, StreamOutcome};
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -149,7 +149,6 @@ impl Metrics {
     }
 
     /// Removes the series of such a port.
-    #[allow(dead_code, reason = "ports of TCP and UDP services come next")]
     pub(crate) fn retire_stream(&self, kind: StreamKind, port: u16) {
         self.streams.retire(kind, port);
     }

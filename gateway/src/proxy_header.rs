@@ -24,6 +24,20 @@ pub(crate) struct Ends {
     pub(crate) destination: SocketAddr,
 }
 
+impl Ends {
+    /// The header that tells an endpoint, version 1.
+    pub(crate) fn line(&self) -> String {
+        let (source, destination) = (self.source.ip().to_canonical(), self.destination.ip().to_canonical());
+        let family = match (source, destination) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
+            (IpAddr::V6(_), IpAddr::V6(_)) => "TCP6",
+            // There is no word for both.
+            _ => return "PROXY UNKNOWN\r\n".to_owned(),
+        };
+        format!("PROXY {family} {source} {destination} {} {}\r\n", self.source.port(), self.destination.port())
+    }
+}
+
 /// Reads the header, and nothing that follows it. `None` when it names nobody (a health check of the balancer).
 ///
 /// # Errors
@@ -135,6 +149,15 @@ mod tests {
         assert_eq!(read("PROXY TCP6 2001:db8::1 ::2 1 80\r\n"), Some(Some(want)));
         assert_eq!(read("PROXY UNKNOWN\r\n"), Some(None));
         assert_eq!(read("PROXY UNKNOWN ff 00 whatever\r\n"), Some(None));
+    }
+
+    #[test]
+    fn a_line_that_is_written_can_be_read() {
+        for ends in [ends("192.0.2.1:4711", "192.0.2.2:443"), ends("[2001:db8::1]:1", "[::2]:80")] {
+            assert_eq!(parse_line(ends.line().as_bytes()).ok(), Some(Some(ends)));
+        }
+        assert_eq!(ends("[::ffff:192.0.2.1]:1", "192.0.2.2:2").line(), "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+        assert_eq!(ends("[2001:db8::1]:1", "192.0.2.2:2").line(), "PROXY UNKNOWN\r\n");
     }
 
     #[test]

@@ -32,6 +32,9 @@ use crate::worker::Worker;
 /// Connections that the kernel may hold for a listener that is busy.
 const BACKLOG: u32 = 4096;
 
+/// UDP sessions at a time. Sources can be forged, so there is no limit by source: it would only lock out whoever is named.
+const SESSIONS: usize = 16_384;
+
 /// Connections that the operator's port takes at a time.
 const OPERATORS: usize = 256;
 
@@ -133,13 +136,22 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
     let shedder = proxy.shedder.clone();
     let reopened = access_log.clone();
     let admission = Admission::new(config.limits.connections, config.limits.connections_per_source);
+    let sessions = Admission::new(SESSIONS, SESSIONS);
     let tls = Handshakes::new(live.clone())?;
     let ports = (http_address.port(), https_address.port());
 
     let (mut workers, mut starts) = (Vec::with_capacity(threads), Vec::with_capacity(threads));
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
-        let worker =
-            Worker { proxy: proxy.clone(), tls: tls.clone(), admission: admission.clone(), http, https, ports };
+        let worker = Worker {
+            proxy: proxy.clone(),
+            tls: tls.clone(),
+            admission: admission.clone(),
+            sessions: sessions.clone(),
+            bind: config.bind_address,
+            http,
+            https,
+            ports,
+        };
         let (start, started) = std::sync::mpsc::sync_channel(1);
         starts.push(start);
         workers.push(spawn(&format!("worker-{index}"), move || {

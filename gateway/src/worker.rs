@@ -1,6 +1,6 @@
 //! One worker: a thread with a runtime of its own that accepts connections and serves them to their end.
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::metrics::{BadRequest, Listener};
 use crate::proxy::Proxy;
 use crate::proxy_header::{self, Ends};
 use crate::serve::Server;
+use crate::stream::ports::{self, Shared};
 use crate::tls::Handshakes;
 
 /// Idle connections to endpoints that a worker keeps.
@@ -33,6 +34,10 @@ pub(crate) struct Worker {
     pub(crate) proxy: Proxy,
     pub(crate) tls: Arc<Handshakes>,
     pub(crate) admission: Arc<Admission>,
+    /// Counts UDP sessions.
+    pub(crate) sessions: Arc<Admission>,
+    /// Where TCP and UDP services listen.
+    pub(crate) bind: IpAddr,
     pub(crate) http: TcpListener,
     pub(crate) https: TcpListener,
     /// The ports that clients connect to.
@@ -59,6 +64,7 @@ impl Worker {
             });
             // Every open connection holds a receiver; what is left after the timeout is cut when the runtime ends.
             let (alive, _) = watch::channel(());
+            tokio::spawn(ports::follow(self.shared(&alive), self.proxy.live.streams()));
             self.accept_all(&alive).await?;
             let drain = self.proxy.terms().1.drain;
             drop(self);
@@ -69,6 +75,17 @@ impl Worker {
                 );
             }
             Ok(())
+        })
+    }
+
+    /// What the ports of TCP and UDP services get.
+    fn shared(&self, alive: &watch::Sender<()>) -> Arc<Shared> {
+        Arc::new(Shared {
+            proxy: self.proxy.clone(),
+            connections: self.admission.clone(),
+            sessions: self.sessions.clone(),
+            bind: self.bind,
+            alive: alive.clone(),
         })
     }
 

@@ -20,7 +20,6 @@ const PORTS: &str = "there is no such port";
 const HEALTH: &str = "/healthz and /readyz are on --healthz-port of every address";
 const LOG: &str = "--log-level and --log-format set the log";
 const GEOIP: &str = "there is no GeoIP database";
-const STREAM: &str = "TCP and UDP services are not served yet";
 const METRICS: &str = "metrics have labels and buckets of their own";
 const WEBHOOK: &str = "what an admission webhook would check is always checked";
 
@@ -62,8 +61,6 @@ const ROWS: &[Row] = &[
     ("stream-port", Value, PORTS, false),
     ("sync-period", Value, NO_RELOAD, false),
     ("sync-rate-limit", Value, NO_RELOAD, false),
-    ("tcp-services-configmap", Value, STREAM, true),
-    ("udp-services-configmap", Value, STREAM, true),
     ("v", Value, LOG, false),
     ("vmodule", Value, LOG, false),
 ];

@@ -106,6 +106,14 @@ pub(crate) struct ClassArgs {
           value_parser = BoolishValueParser::new())]
     disable_svc_external_name: bool,
 
+    /// ConfigMap of TCP services: port of the gateway to namespace/service:port, with :PROXY to decode and :PROXY to encode
+    #[arg(long, env = "INGORA_TCP_SERVICES_CONFIGMAP", value_name = "NAMESPACE/NAME")]
+    tcp_services_configmap: Option<NamespacedName>,
+
+    /// ConfigMap of UDP services: port of the gateway to namespace/service:port
+    #[arg(long, env = "INGORA_UDP_SERVICES_CONFIGMAP", value_name = "NAMESPACE/NAME")]
+    udp_services_configmap: Option<NamespacedName>,
+
     /// Translate the directives that people use in snippets, and refuse others; without it snippets are refused
     #[arg(long, env = "INGORA_TRANSLATE_SNIPPETS", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true",
@@ -146,6 +154,9 @@ impl ClassArgs {
             enable_ssl_passthrough: self.enable_ssl_passthrough,
             disable_catch_all: self.disable_catch_all,
             disable_svc_external_name: self.disable_svc_external_name,
+            tcp_services_configmap: pair(&self.tcp_services_configmap),
+            udp_services_configmap: pair(&self.udp_services_configmap),
+            reserved_ports: Vec::new(),
             translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }

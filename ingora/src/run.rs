@@ -95,6 +95,11 @@ struct ListenerArgs {
 }
 
 impl ListenerArgs {
+    /// The ports that TCP services cannot have.
+    fn ports(&self) -> Vec<u16> {
+        vec![self.http_port, self.https_port, self.healthz_port]
+    }
+
     fn check(&self) -> Result<(), Failure> {
         let Self { http_port, https_port, healthz_port, .. } = *self;
         distinct_ports([("--http-port", http_port), ("--https-port", https_port), ("--healthz-port", healthz_port)])
@@ -226,7 +231,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     args.log.start(LOG)?;
     args.accepted.tell();
     let source = args.source.source();
-    let options = args.classes.options(&source);
+    let mut options = args.classes.options(&source);
+    options.reserved_ports = args.listeners.ports();
     let (endpoint_events, incidents) = duties::incidents();
     let config = Config {
         http_port: args.listeners.http_port,

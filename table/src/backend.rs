@@ -10,6 +10,8 @@ pub enum ServicePort {
     Number(u16),
     /// By name.
     Name(Arc<str>),
+    /// By number, of those that take UDP.
+    Udp(u16),
 }
 
 impl fmt::Display for ServicePort {
@@ -17,6 +19,7 @@ impl fmt::Display for ServicePort {
         match self {
             Self::Number(number) => fmt::Display::fmt(number, f),
             Self::Name(name) => f.write_str(name),
+            Self::Udp(number) => write!(f, "{number}/UDP"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod path_regex;
 mod rank;
 mod resolved;
 mod rules;
+mod stream;
 mod table;
 mod update;
 
@@ -28,5 +29,6 @@ pub use path_regex::{PathRegex, PathRegexError};
 pub use rank::Rank;
 pub use resolved::Resolved;
 pub use rules::{Rule, Rules};
+pub use stream::{Stream, Transport};
 pub use table::{Generation, Policy, Table};
 pub use update::{Facts, Update, WatchFacts};

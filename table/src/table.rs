@@ -6,6 +6,7 @@ use crate::certificate::Certificate;
 use crate::host::HostPattern;
 use crate::host_map::HostMap;
 use crate::rules::{Rule, Rules};
+use crate::stream::Stream;
 
 /// Counts the tables of a process from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,8 @@ pub struct Table<P: Policy> {
     pub certificates: HostMap<Arc<Certificate>>,
     /// Serves handshakes that no certificate covers; `None` leaves it to the gateway's self-signed one.
     pub default_certificate: Option<Arc<Certificate>>,
+    /// Ports whose connections go on as bytes, sorted, each at most once.
+    pub streams: Arc<[Stream]>,
 }
 
 impl<P: Policy> Default for Table<P> {
@@ -51,6 +54,7 @@ impl<P: Policy> Default for Table<P> {
             default_backend: None,
             certificates: HostMap::default(),
             default_certificate: None,
+            streams: Arc::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ impl<P: Policy> Clone for Table<P> {
             default_backend: self.default_backend.clone(),
             certificates: self.certificates.clone(),
             default_certificate: self.default_certificate.clone(),
+            streams: self.streams.clone(),
         }
     }
 }

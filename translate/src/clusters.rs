@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use features::{Alternative, ClusterPolicy, ClusterSettings};
 use k8s_openapi::api::core::v1::Service;
-use table::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort};
+use table::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort, Transport};
 
 use crate::endpoint_slice::{self, Zones};
 use crate::notes::{NoteBook, Notes};
@@ -172,16 +172,20 @@ impl Clusters {
         let mut ports = Vec::new();
         let mut flipped = false;
         for id in ids {
-            let ServicePort::Number(number) = id.port() else { continue };
+            let (number, transport) = match id.port() {
+                ServicePort::Number(number) => (number, Transport::Tcp),
+                ServicePort::Udp(number) => (number, Transport::Udp),
+                ServicePort::Name(_) => continue,
+            };
             let policy = self.decide(id, &said, &mut written, output);
             if let Some(ip) = object.and_then(service::cluster_ip).filter(|_| policy.service_upstream) {
                 let endpoints = Endpoints::new(vec![the_service(SocketAddr::new(ip, *number))]);
                 flipped |= self.learn(id, Known::Endpoints(Arc::new(endpoints)), output);
                 continue;
             }
-            match service::source(object, *number, snapshot.refuses_external_names) {
+            match service::source(object, *number, transport, snapshot.refuses_external_names) {
                 Source::External(name) => flipped |= self.learn(id, Known::External(name), output),
-                Source::Slices(port) => ports.push((id, port, Vec::new())),
+                Source::Slices(port) => ports.push((id, port, transport, Vec::new())),
             }
         }
         self.note_service(service, written, notes);
@@ -192,20 +196,20 @@ impl Clusters {
         for (key, slice) in snapshot.slices_of(service) {
             let mut written = Notes::new(key.reference(Kind::EndpointSlice));
             let addresses = endpoint_slice::read(slice, &mut zones, &mut written);
-            for (_, port, list) in &mut ports {
-                addresses.endpoints(port, &mut written, list);
+            for (_, port, transport, list) in &mut ports {
+                addresses.endpoints(port, *transport, &mut written, list);
             }
             read.push((key, written));
         }
         let weightless = |list: &[Endpoint]| !list.is_empty() && list.iter().all(|endpoint| endpoint.weight == 0);
-        if ports.iter().any(|(_, _, list)| weightless(list)) {
+        if ports.iter().any(|(_, _, _, list)| weightless(list)) {
             read.iter_mut().for_each(|(_, written)| endpoint_slice::note_weightless(written));
         }
         for (key, written) in read.into_iter().filter(|(_, written)| !written.list.is_empty()) {
             notes.set(&key.reference(Kind::EndpointSlice), written.list);
             self.noted.entry(service.clone()).or_default().insert(key);
         }
-        for (id, _, list) in ports {
+        for (id, _, _, list) in ports {
             flipped |= self.learn(id, Known::Endpoints(Arc::new(Endpoints::new(list))), output);
         }
         flipped

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointConditions, EndpointSlice};
-use table::{Endpoint, Readiness};
+use table::{Endpoint, Readiness, Transport};
 
 use crate::notes::Notes;
+use crate::service::is_of;
 use crate::text::Quoted;
 
 /// The annotation of an EndpointSlice that sets the weight of its endpoints.
@@ -104,12 +105,12 @@ pub(crate) fn read<'a>(slice: &'a EndpointSlice, zones: &mut Zones, notes: &mut 
 
 impl Addresses<'_> {
     /// Adds the endpoints of the port with a name; empty for the unnamed port.
-    pub(crate) fn endpoints(&self, port_name: &str, notes: &mut Notes, out: &mut Vec<Endpoint>) {
+    pub(crate) fn endpoints(&self, port_name: &str, transport: Transport, notes: &mut Notes, out: &mut Vec<Endpoint>) {
         for (index, port) in self.slice.ports.iter().flatten().enumerate() {
-            let tcp = matches!(port.protocol.as_deref(), None | Some("TCP" | ""));
+            let fits = is_of(port.protocol.as_deref(), transport);
             let name = port.name.as_deref().unwrap_or_default();
             let only_unnamed = name.is_empty() && self.slice.ports.as_ref().is_some_and(|ports| ports.len() == 1);
-            if !tcp || (name != port_name && !only_unnamed) {
+            if !fits || (name != port_name && !only_unnamed) {
                 continue;
             }
             if name != port_name {
@@ -202,7 +203,7 @@ mod tests {
         let slice: EndpointSlice = serde_json::from_value(object).unwrap();
         let mut notes = Notes::new(Key::new("ns", "slice").reference(Kind::EndpointSlice));
         let mut out = Vec::new();
-        read(&slice, &mut Zones::default(), &mut notes).endpoints(port, &mut notes, &mut out);
+        read(&slice, &mut Zones::default(), &mut notes).endpoints(port, Transport::Tcp, &mut notes, &mut out);
         let show = |e: &Endpoint| format!("{} {:?} {:?} {:?}", e.address, e.readiness, e.zone, e.for_zones);
         (out.iter().map(show).collect(), notes.list.into_iter().map(|note| note.field).collect())
     }

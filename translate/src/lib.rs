@@ -33,6 +33,7 @@ mod secrets;
 mod seniority;
 mod service;
 mod snapshot;
+mod streams;
 mod text;
 mod tls;
 mod tls_entries;

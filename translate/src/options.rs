@@ -25,6 +25,12 @@ pub struct Options {
     pub disable_catch_all: bool,
     /// `--disable-svc-external-name`: Services of type ExternalName answer 503.
     pub disable_svc_external_name: bool,
+    /// `--tcp-services-configmap`: ports of TCP services. Namespace and name.
+    pub tcp_services_configmap: Option<(String, String)>,
+    /// `--udp-services-configmap`: ports of UDP services. Namespace and name.
+    pub udp_services_configmap: Option<(String, String)>,
+    /// TCP ports that the gateway itself listens on.
+    pub reserved_ports: Vec<u16>,
     /// `--translate-snippets`: snippets are translated instead of refused.
     pub translate_snippets: bool,
     /// `--annotations-prefix`, without the slash.
@@ -45,6 +51,9 @@ impl Default for Options {
             enable_ssl_passthrough: false,
             disable_catch_all: false,
             disable_svc_external_name: false,
+            tcp_services_configmap: None,
+            udp_services_configmap: None,
+            reserved_ports: Vec::new(),
             translate_snippets: false,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }

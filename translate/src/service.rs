@@ -6,7 +6,7 @@ use features::{Balance, Protocol, ServiceSettings};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::networking::v1::IngressServiceBackend;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use table::HostPattern;
+use table::{HostPattern, ServicePort as ClusterPort, Transport};
 
 use crate::annotations::OWN;
 use crate::endpoint_slice;
@@ -92,6 +92,35 @@ pub(crate) fn port(
     }
 }
 
+/// The port of a TCP or UDP service, by number or name, as clusters are named.
+///
+/// # Errors
+/// Why there is none, as a clause with the remedy.
+pub(crate) fn stream_port(
+    key: &str,
+    service: Option<&Service>,
+    wanted: &str,
+    transport: Transport,
+    refuses_external: bool,
+) -> Result<ClusterPort, String> {
+    let service = service.ok_or_else(|| format!("Service {} does not exist; create it", Quoted(key)))?;
+    let number = wanted.parse::<u16>().ok().filter(|number| *number > 0);
+    let fits = |port: &&ServicePort| match number {
+        Some(number) => port.port == i32::from(number),
+        None => port.name.as_deref() == Some(wanted),
+    };
+    let found = ports_of(service, transport).find(fits).and_then(|port| u16::try_from(port.port).ok());
+    // The DNS name has whatever ports it has: an ExternalName Service need not list them.
+    let external =
+        || number.filter(|_| !refuses_external && external(service).is_some_and(|name| external_host(name).is_ok()));
+    let missing = || format!("Service {} has no {transport} port {}; add one", Quoted(key), Quoted(wanted));
+    let port = found.or_else(external).ok_or_else(missing)?;
+    Ok(match transport {
+        Transport::Tcp => ClusterPort::Number(port),
+        Transport::Udp => ClusterPort::Udp(port),
+    })
+}
+
 /// The first port, for a default backend.
 pub(crate) fn first_port(service: &Service) -> Option<Port> {
     ports(service).find_map(|port| match u16::try_from(port.port) {
@@ -103,12 +132,13 @@ pub(crate) fn first_port(service: &Service) -> Option<Port> {
 }
 
 /// Where the endpoints of a port come from.
-pub(crate) fn source(service: Option<&Service>, number: u16, refuses_external: bool) -> Source {
+pub(crate) fn source(service: Option<&Service>, number: u16, transport: Transport, refuses_external: bool) -> Source {
     let external = service.filter(|_| !refuses_external).and_then(external);
     match external.and_then(|name| external_host(name).ok()) {
         Some(host) => Source::External(ExternalName { host, port: number }),
         None => {
-            let port = service.and_then(|service| ports(service).find(|port| port.port == i32::from(number)));
+            let port =
+                service.and_then(|service| ports_of(service, transport).find(|port| port.port == i32::from(number)));
             Source::Slices(port.and_then(|port| port.name.as_deref()).unwrap_or_default().into())
         }
     }
@@ -138,8 +168,21 @@ pub(crate) fn cluster_ip(service: &Service) -> Option<IpAddr> {
 
 /// The ports that HTTP can use: UDP and SCTP ones may have the same number as a TCP one.
 fn ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
+    ports_of(service, Transport::Tcp)
+}
+
+/// The ports of a transport.
+fn ports_of(service: &Service, transport: Transport) -> impl Iterator<Item = &ServicePort> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
-    ports.filter(|port| matches!(port.protocol.as_deref(), None | Some("TCP" | "")))
+    ports.filter(move |port| is_of(port.protocol.as_deref(), transport))
+}
+
+/// Does Kubernetes' name of a protocol mean this transport?
+pub(crate) fn is_of(protocol: Option<&str>, transport: Transport) -> bool {
+    match transport {
+        Transport::Tcp => matches!(protocol, None | Some("TCP" | "")),
+        Transport::Udp => protocol == Some("UDP"),
+    }
 }
 
 /// KEP-3726 defines the `kubernetes.io/` values; the bare ones are IANA service names and what other gateways read.
@@ -261,7 +304,7 @@ mod tests {
         let service = service(
             &json!({"ports": [{"port": 53, "protocol": "UDP", "name": "u"}, {"port": 53, "protocol": "TCP", "name": "t"}]}),
         );
-        assert_eq!(source(Some(&service), 53, false), Source::Slices("t".into()));
+        assert_eq!(source(Some(&service), 53, Transport::Tcp, false), Source::Slices("t".into()));
         assert_eq!(find(&service, &json!({"name": "u"})), Err("PortMissing"));
     }
 
@@ -293,8 +336,8 @@ mod tests {
         );
         assert_eq!(find(&service, &json!({"name": "x"})), Err("PortMissing"));
         let name = ExternalName { host: "api.example.com".into(), port: 443 };
-        assert_eq!(source(Some(&service), 443, false), Source::External(name));
-        assert_eq!(source(Some(&service), 443, true), Source::Slices("s".into()));
+        assert_eq!(source(Some(&service), 443, Transport::Tcp, false), Source::External(name));
+        assert_eq!(source(Some(&service), 443, Transport::Tcp, true), Source::Slices("s".into()));
         let backend = serde_json::from_value(json!({"name": "svc", "port": {"number": 443}})).unwrap();
         assert_eq!(
             port("ns/svc", Some(&service), &backend, true).err().map(|it| it.reason),

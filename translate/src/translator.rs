@@ -21,6 +21,7 @@ use crate::report::Note;
 use crate::round::Round;
 use crate::seniority::Seniority;
 use crate::snapshot::{Dirty, Key, Snapshot};
+use crate::streams::Streams;
 use crate::tls_entries::TlsPart;
 use crate::tls_hosts::TlsHostState;
 
@@ -75,6 +76,7 @@ pub struct Translator {
     pub(crate) canaries: Canaries,
     pub(crate) further: FurtherHosts,
     pub(crate) default_backend: Option<ClusterId>,
+    pub(crate) streams: Streams,
     pub(crate) notes: NoteBook,
     pub(crate) table: Arc<Table<Route>>,
     dirty: Dirty,
@@ -124,6 +126,7 @@ impl Translator {
             canaries: Canaries::default(),
             further: FurtherHosts::default(),
             default_backend: None,
+            streams: Streams::default(),
             notes: NoteBook::default(),
             table: Arc::default(),
             dirty: Dirty::default(),
@@ -157,6 +160,7 @@ impl Translator {
         output.ours = self.standings(&round);
         self.translate_rules(&dirty, &mut round);
         self.translate_defaults(&dirty, &mut round);
+        self.translate_streams(&dirty, &mut round);
         self.merge_hosts(&mut round);
         self.merge_further_hosts(&mut round);
         self.decide_canaries(&mut round);

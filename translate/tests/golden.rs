@@ -26,6 +26,9 @@ struct Written {
     default_ssl_certificate: Option<String>,
     configmap: Option<String>,
     enable_ssl_passthrough: bool,
+    tcp_services_configmap: Option<String>,
+    udp_services_configmap: Option<String>,
+    reserved_ports: Vec<u16>,
     translate_snippets: bool,
     annotations_prefix: Option<String>,
 }
@@ -43,6 +46,9 @@ impl Written {
             default_ssl_certificate: key(self.default_ssl_certificate),
             configmap: key(self.configmap),
             enable_ssl_passthrough: self.enable_ssl_passthrough,
+            tcp_services_configmap: key(self.tcp_services_configmap),
+            udp_services_configmap: key(self.udp_services_configmap),
+            reserved_ports: self.reserved_ports,
             translate_snippets: self.translate_snippets,
             annotations_prefix: self.annotations_prefix.unwrap_or(default.annotations_prefix),
             ..default

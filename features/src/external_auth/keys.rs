@@ -202,29 +202,38 @@ pub(super) const ALWAYS_SET_COOKIE: Key<bool> = Key {
 };
 pub(super) const GLOBAL_ALWAYS_SET_COOKIE: Key<bool> = global("global-auth-always-set-cookie", &ALWAYS_SET_COOKIE);
 
-const INERT: Support = Support::Inert("Connections to authentication services are always kept for as long as they are of use.");
-
 const fn kept(name: &'static str, sentence: &'static str, default: &'static str) -> Key<i64> {
     Key {
-        row: Row { name, sentence, default, example: "10", support: INERT },
+        row: row(name, sentence, default, "10"),
         parse: |text| text.parse().map_err(|_| "is not a whole number".to_owned()),
         on_error: OnError::Default,
     }
 }
 
-pub(super) const KEEPALIVE: Key<i64> =
-    kept("auth-keepalive", "Number of idle connections to the authentication service that are kept.", "0");
-pub(super) const KEEPALIVE_REQUESTS: Key<i64> =
-    kept("auth-keepalive-requests", "Number of requests of one connection to the authentication service.", "1000");
-pub(super) const KEEPALIVE_TIMEOUT: Key<i64> =
-    kept("auth-keepalive-timeout", "Seconds that an idle connection to the authentication service is kept.", "60");
+pub(super) const KEEPALIVE: Key<i64> = kept(
+    "auth-keepalive",
+    "Idle connections to the authentication service that each worker keeps at most; with 0 none is kept.",
+    "64",
+);
+pub(super) const KEEPALIVE_REQUESTS: Key<i64> = kept(
+    "auth-keepalive-requests",
+    "Requests of one connection to the authentication service; with 0 none is kept. Has an effect with auth-keepalive.",
+    "1000",
+);
+pub(super) const KEEPALIVE_TIMEOUT: Key<i64> = kept(
+    "auth-keepalive-timeout",
+    "Seconds that an idle connection to the authentication service is kept; with 0 none is. Has an effect with auth-keepalive.",
+    "60",
+);
 pub(super) const KEEPALIVE_VARS: Key<bool> = Key {
     row: Row {
         name: "auth-keepalive-share-vars",
         sentence: "Shares variables of nginx with the request to the authentication service.",
         default: "false",
         example: "true",
-        support: Support::Inert("The authentication service always gets the request id of the client's request."),
+        support: Support::Approximated(
+            "there are no variables to share: the service gets the id of the client's request in any case.",
+        ),
     },
     parse: boolean,
     on_error: OnError::Default,

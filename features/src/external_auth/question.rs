@@ -34,7 +34,7 @@ impl Service {
             key: format!("{}\0{}\0{}\0{}", request.labels.host, request.labels.path, self.text, key.expand(request, &[])),
             lifetimes: lifetimes.clone(),
         });
-        Some(Exchange { method: self.method.clone().unwrap_or(Method::GET), uri, fields, stored })
+        Some(Exchange { method: self.method.clone().unwrap_or(Method::GET), uri, fields, stored, keep: self.keep })
     }
 
     /// What the service learns of the client's request.

@@ -8,7 +8,11 @@ use super::{Lifetimes, Service, keys};
 use crate::annotation::{OnError, Reader};
 use crate::ip_access::global;
 use crate::template::Variable;
-use crate::{Template, satisfy};
+use crate::{Keep, Template, satisfy};
+
+/// Most idle connections that one worker keeps, and for how long: a day.
+const MOST_IDLE: u32 = 1024;
+const MOST_SECONDS: u32 = 86_400;
 
 /// What answers are kept for without `auth-cache-duration`.
 const KEPT: Duration = Duration::from_secs(300);
@@ -38,9 +42,7 @@ fn of_ingress(reader: &mut Reader<'_>) -> Option<Service> {
     let cache_key = reader.take(&keys::CACHE_KEY);
     let lifetimes = reader.take(&keys::CACHE_DURATION);
     let always_set_cookie = reader.take(&keys::ALWAYS_SET_COOKIE).unwrap_or(false);
-    for key in [&keys::KEEPALIVE, &keys::KEEPALIVE_REQUESTS, &keys::KEEPALIVE_TIMEOUT] {
-        reader.take(key);
-    }
+    let keep = keep(reader);
     reader.take(&keys::KEEPALIVE_VARS);
     let text = reader.take(&keys::URL)?;
     let any = satisfy::any(reader);
@@ -56,7 +58,20 @@ fn of_ingress(reader: &mut Reader<'_>) -> Option<Service> {
     let cache = cache_key.map(|key| (key, kept(lifetimes)));
     let text = text.into();
     let exempt = [].into();
-    Some(Service { text, url, host, method, signin, response_fields, request_fields, redirect, cache, always_set_cookie, exempt, any })
+    Some(Service { text, url, host, method, signin, response_fields, request_fields, redirect, cache, always_set_cookie, keep, exempt, any })
+}
+
+/// How many connections are kept; `None` leaves it to the gateway. What is not above zero keeps none, as in ingress-nginx.
+fn keep(reader: &mut Reader<'_>) -> Option<Keep> {
+    let number = |value: Option<i64>, default: u32| value.map_or(default, |value| u32::try_from(value.max(0)).unwrap_or(u32::MAX));
+    let idle = reader.take(&keys::KEEPALIVE);
+    let requests = number(reader.take(&keys::KEEPALIVE_REQUESTS), 1000);
+    let seconds = number(reader.take(&keys::KEEPALIVE_TIMEOUT), 60).min(MOST_SECONDS);
+    let idle = number(Some(idle?), 0).min(MOST_IDLE);
+    if requests == 0 || seconds == 0 || idle == 0 {
+        return Some(Keep::NONE);
+    }
+    Some(Keep { idle, requests, seconds })
 }
 
 fn of_all(reader: &mut Reader<'_>) -> Option<Service> {
@@ -79,7 +94,7 @@ fn of_all(reader: &mut Reader<'_>) -> Option<Service> {
     let cache = cache_key.map(|key| (key, kept(lifetimes)));
     let exempt = reader.config().get(&keys::NO_AUTH).unwrap_or_else(|| vec![NO_AUTH.into()]).into();
     let (text, request_fields) = (text.into(), [].into());
-    Some(Service { text, url, host, method, signin, response_fields, request_fields, redirect, cache, always_set_cookie, exempt, any })
+    Some(Service { text, url, host, method, signin, response_fields, request_fields, redirect, cache, always_set_cookie, keep: None, exempt, any })
 }
 
 fn kept(lifetimes: Option<Lifetimes>) -> Arc<Lifetimes> {

@@ -15,7 +15,7 @@ const SNIPPET: &str = "Text for nginx.conf has no meaning here; use the key or a
 const LOG_FILE: &str = "Lines are written in batches by a thread of their own.";
 const SYSLOG: &str = "Let the container runtime or an agent forward standard output.";
 const GEOIP: &str = "There is no GeoIP database; look addresses up where the logs are read.";
-const STREAM: &str = "It tunes nginx's stream module.";
+const STREAM: &str = "TCP and UDP services have metrics, and no log of connections.";
 const GUARD: &str = "Every value goes through a typed parser, so that no text can reach a configuration file.";
 
 /// All of them, by area.

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use table::Transport;
+
 use super::label::{ByLabel, ClosedLabel, closed_label};
 use super::register::Register;
 
@@ -40,6 +42,15 @@ closed_label! {
         Received = "received",
         /// From endpoints to clients.
         Sent = "sent",
+    }
+}
+
+impl From<Transport> for StreamKind {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp => Self::Tcp,
+            Transport::Udp => Self::Udp,
+        }
     }
 }
 
@@ -133,7 +144,6 @@ impl Streams {
         handles.entry((kind, port)).or_insert_with(make).clone()
     }
 
-    #[allow(dead_code, reason = "ports of TCP and UDP services come next")]
     pub(super) fn retire(&self, kind: StreamKind, port: u16) {
         let removed = self.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, port));
         if removed.is_none() {

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -133,6 +134,17 @@ impl Names {
     }
 }
 
+/// How many requests a connection has had.
+#[derive(Clone, Default)]
+pub(super) struct Uses(Arc<AtomicU32>);
+
+impl Uses {
+    /// Counts one more, and tells how many there were.
+    pub(super) fn count(&self) -> u32 {
+        self.0.fetch_add(1, Relaxed).saturating_add(1)
+    }
+}
+
 /// The bytes' way.
 pub(super) enum Stream {
     Tcp(TcpStream),
@@ -141,7 +153,7 @@ pub(super) enum Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(Uses::default())
     }
 }
 

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use http::{Method, Response};
 
-use crate::support::{Backend, Client, Refusing, Reply, Rig, Site, Spec, empty, respond};
+use crate::support::{Backend, Client, Refusing, Reply, Rig, Scripted, Site, Spec, config, empty, respond};
 
 /// Answers as the request's cookie says: `200`, `401`, ...
 async fn service() -> Backend {
@@ -127,4 +127,28 @@ async fn a_service_over_tls_is_asked_by_its_name() {
     let rig = Rig::start(Site::default().rule(rule).endpoints("app", [backend.address])).await;
     assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 200);
     assert_eq!(service.last().server_name.as_deref(), Some("localhost"));
+}
+
+#[tokio::test]
+async fn connections_to_the_service_are_kept_as_asked() {
+    let backend = Backend::echo("app").await;
+    for (annotations, want) in [
+        (&[][..], [0, 0, 0, 0]),
+        (&[("auth-keepalive", "0")], [0, 1, 2, 3]),
+        (&[("auth-keepalive", "2")], [0, 0, 0, 0]),
+        (&[("auth-keepalive", "2"), ("auth-keepalive-requests", "2")], [0, 0, 1, 1]),
+        (&[("auth-keepalive", "2"), ("auth-keepalive-timeout", "0")], [0, 1, 2, 3]),
+    ] {
+        let service = Scripted::recording().await;
+        let rule = Spec::to("app").annotation("auth-url", format!("http://{}/", service.address));
+        let rule = annotations.iter().fold(rule, |rule, (name, value)| rule.annotation(name, *value));
+        let mut config = config();
+        config.threads = 1;
+        let rig = Rig::with(Site::default().rule(rule).endpoints("app", [backend.address]), config).await;
+        let mut client = Client::h1(rig.http).await;
+        for _ in 0..want.len() {
+            assert_eq!(client.get("a.test", "/").await.status, 200);
+        }
+        assert_eq!(service.connections(), want, "{annotations:?}");
+    }
 }

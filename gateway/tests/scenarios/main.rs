@@ -95,6 +95,8 @@ mod slow_clients;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod table_swap;

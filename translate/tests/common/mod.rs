@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use features::{Backend, ClusterPolicy, Protocol, Route};
 use serde::{Deserialize, Serialize};
-use table::{ClusterId, Endpoints, HostMap, Rule, Table};
+use table::{ClusterId, Endpoints, HostMap, Rule, Stream, Table};
 use translate::{ExternalName, Object, Output};
 
 /// One manifest to an object; its kind decides which.
@@ -45,6 +45,9 @@ pub(crate) struct Picture {
     pub(crate) certificates: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_certificate: Option<String>,
+    /// Clusters by port.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) streams: BTreeMap<String, String>,
     /// Endpoints by cluster.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) endpoints: BTreeMap<String, Vec<String>>,
@@ -130,6 +133,7 @@ impl Plane {
                 .default_certificate
                 .as_ref()
                 .map(|certificate| certificate.source.to_string()),
+            streams: self.table.streams.iter().map(stream).collect(),
             endpoints: self.endpoints.iter().map(|(id, list)| (id.to_string(), endpoints(list))).collect(),
             policies: self
                 .policies
@@ -153,6 +157,12 @@ fn row(regex: Option<&table::PathRegex>, rule: &Rule<Route>) -> (String, String)
         (None, table::PathMatch::Prefix(_)) => format!("Prefix {}", rule.path.as_str()),
     };
     (path, format!("{} -> {}", owner(rule), destination(rule)))
+}
+
+fn stream(stream: &Stream) -> (String, String) {
+    let proxy = |is: bool, text| if is { text } else { "" };
+    let (decode, encode) = (proxy(stream.decode_proxy, ", decode"), proxy(stream.encode_proxy, ", encode"));
+    (format!("{} {}", stream.transport, stream.port), format!("{}{decode}{encode}", stream.cluster))
 }
 
 /// The Ingress that a rule comes from.

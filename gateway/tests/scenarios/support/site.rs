@@ -10,7 +10,7 @@ use features::{
 };
 use table::{
     Certificate, ClusterId, Endpoint, Endpoints, Generation, HostPattern, PathMatch, Readiness, Resolved, Rule, Rules,
-    ServicePort, Table,
+    ServicePort, Stream, Table, Transport,
 };
 
 use super::Identity;
@@ -162,6 +162,7 @@ pub(crate) struct Site {
     aliases: Vec<(HostPattern, String)>,
     /// Hosts whose siblings redirect.
     siblings: Vec<String>,
+    streams: Vec<Stream>,
 }
 
 impl Site {
@@ -199,6 +200,24 @@ impl Site {
     pub(crate) fn www_redirect(mut self, host: &str) -> Self {
         self.siblings.push(host.to_owned());
         self
+    }
+
+    /// Gives a port to a cluster.
+    pub(crate) fn stream(
+        mut self,
+        transport: Transport,
+        port: u16,
+        name: &str,
+        (decode, encode): (bool, bool),
+    ) -> Self {
+        let cluster = Self::cluster(name);
+        self.streams.push(Stream { transport, port, cluster, decode_proxy: decode, encode_proxy: encode });
+        self
+    }
+
+    /// Takes all ports back.
+    pub(crate) fn clear_streams(&mut self) {
+        self.streams.clear();
     }
 
     /// Forgets all rules.
@@ -320,6 +339,7 @@ impl Site {
         }
         table.default_backend = self.default_backend.as_ref().map(|spec| spec.rule(false, &self.config));
         table.default_certificate.clone_from(&self.default_certificate);
+        table.streams = self.streams.clone().into();
         table
     }
 }
