@@ -42,6 +42,12 @@ impl Suite {
         }
     }
 
+    /// Is it the suite of this name (IANA)?
+    #[must_use]
+    pub fn has_name(self, name: &str) -> bool {
+        name.contains("_WITH_") && self.is(name) == Some(true)
+    }
+
     /// Does OpenSSL's word, a suite or one of its parts, mean this one? `None` when no word is known.
     fn is(self, word: &str) -> Option<bool> {
         let ecdsa = matches!(self, EcdsaAes256 | EcdsaChacha20 | EcdsaAes128);

@@ -8,6 +8,7 @@ use table::Resolved;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::annotation::{Key, OnError, Reader, Row, Support};
+use crate::ciphers::{self, Suite, Suites};
 use crate::{Data, Keys};
 
 /// What connections to endpoints over TLS need besides the defaults: no certificate, no verification, no server name.
@@ -26,6 +27,8 @@ pub struct UpstreamTls {
     pub send_name: bool,
     /// The only version that is spoken, if only one may be: `TLSv1.2` or `TLSv1.3`.
     pub only: Option<&'static str>,
+    /// The suites of TLS 1.2 that may be used; empty for all.
+    pub suites: Box<[Suite]>,
     /// What the data plane made of it.
     pub resolved: Resolved,
 }
@@ -39,6 +42,7 @@ impl PartialEq for UpstreamTls {
             && self.name == other.name
             && self.send_name == other.send_name
             && self.only == other.only
+            && self.suites == other.suites
     }
 }
 
@@ -92,7 +96,7 @@ const DEPTH: Key<u32> = Key {
         sentence: "How long the chain of an endpoint's certificate may be.",
         default: "1",
         example: "2",
-        support: Support::Inert("the length of a chain has a fixed bound."),
+        support: Support::Inert("chains are verified up to six intermediate certificates, whatever this says."),
     },
     parse: |text| text.parse().map_err(|_| "is not a whole number".to_owned()),
     on_error: OnError::Default,
@@ -126,16 +130,19 @@ const SERVER_NAME: Key<bool> = Key {
     on_error: OnError::Default,
 };
 
-const CIPHERS: Key<String> = Key {
+const CIPHERS: Key<Suites> = Key {
     row: Row {
         name: "proxy-ssl-ciphers",
-        sentence: "Cipher suites towards endpoints.",
-        default: "DEFAULT",
+        sentence: "Cipher suites towards endpoints that speak TLS 1.2, as OpenSSL writes them.",
+        default: "all that exist here",
         example: "ECDHE-RSA-AES128-GCM-SHA256",
-        support: Support::Inert("only suites with forward secrecy and authenticated encryption are offered."),
+        support: Support::Approximated(
+            "all suites that exist here (ECDHE with AES-GCM or CHACHA20) are offered, and a connection with one that is \
+             not listed is not used.",
+        ),
     },
-    parse: |text| Ok(text.to_owned()),
-    on_error: OnError::Default,
+    parse: ciphers::parse,
+    on_error: OnError::Close,
 };
 
 const PROTOCOLS: Key<Option<&'static str>> = Key {
@@ -162,8 +169,13 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
     let name = reader.take(&NAME).unwrap_or_default();
     let send_name = reader.take(&SERVER_NAME).unwrap_or(false);
     let only = reader.take(&PROTOCOLS).flatten();
-    // Told when they are wrong; nothing else comes of them.
-    drop((reader.take(&DEPTH), reader.take(&CIPHERS)));
+    // Told when it is wrong; nothing else comes of it.
+    drop(reader.take(&DEPTH));
+    let suites = reader.take(&CIPHERS);
+    if let Some(message) = suites.as_ref().and_then(Suites::complaint) {
+        reader.report(CIPHERS.row.name, message, OnError::Default);
+    }
+    let suites = suites.map(|suites| suites.list).unwrap_or_default();
     let Some(reference) = reader.take(&SECRET) else {
         if verify {
             reader.close(VERIFY.row.name, "needs proxy-ssl-secret with a ca.crt to verify against; until there is one the paths of this Ingress answer 503");
@@ -182,7 +194,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
         reader.close(VERIFY.row.name, "needs a ca.crt in the Secret of proxy-ssl-secret and a proxy-ssl-name; until both are there the paths of this Ingress answer 503");
         return None;
     }
-    Some(Arc::new(UpstreamTls { verify, name: name.into(), send_name, only, ..secret }))
+    Some(Arc::new(UpstreamTls { verify, name: name.into(), send_name, only, suites, ..secret }))
 }
 
 /// What a Secret holds.
@@ -211,6 +223,7 @@ fn identity(data: &Data) -> Result<UpstreamTls, String> {
         name,
         send_name: false,
         only: None,
+        suites: Box::default(),
         resolved: Resolved::default(),
     })
 }

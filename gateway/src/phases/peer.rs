@@ -70,20 +70,26 @@ fn speaking(protocol: Protocol, upstream: &Upstream) -> Upstream {
     Upstream { protocol, ..upstream.clone() }
 }
 
-/// A connection over TLS must be of the version that the rule asks for.
+/// A connection over TLS must be of the version, and have one of the cipher suites, that the rule asks for.
 ///
 /// # Errors
 /// When it is of another one.
 pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Result<()> {
     let tls = context.rule.as_ref().and_then(|rule| rule.policy.upstream.tls.as_ref());
-    let Some(only) = tls.and_then(|tls| tls.only) else { return Ok(()) };
+    let Some(tls) = tls.filter(|tls| tls.only.is_some() || !tls.suites.is_empty()) else { return Ok(()) };
     let Some(ssl) = digest.and_then(|digest| digest.ssl_digest.as_ref()) else { return Ok(()) };
     // The library writes TLSv1_3.
-    if ssl.version.replace('_', ".") == only {
+    let version = ssl.version.replace('_', ".");
+    // The suites of TLS 1.3 are not the list's to say.
+    let suite_fits =
+        || version == "TLSv1.3" || tls.suites.is_empty() || tls.suites.iter().any(|suite| suite.has_name(&ssl.cipher));
+    if tls.only.is_none_or(|only| version == only) && suite_fits() {
         return Ok(());
     }
-    let mut error =
-        Error::explain(ErrorType::TLSHandshakeFailure, "the version of TLS is not the one that is asked for");
+    let mut error = Error::explain(
+        ErrorType::TLSHandshakeFailure,
+        "the version of TLS or the cipher suite is not one that is asked for",
+    );
     error.esource = ErrorSource::Upstream;
     Err(error)
 }

@@ -25,7 +25,8 @@ impl Secure {
         let client = (!tls.chain.is_empty()).then(|| Arc::new(CertKey::new(tls.chain.clone(), tls.key.clone())));
         let roots: Vec<WrappedX509> = tls.roots.iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect();
         let mut hasher = DefaultHasher::new();
-        (&tls.chain, &tls.key, &tls.roots, tls.verify, &tls.name, tls.send_name, tls.only).hash(&mut hasher);
+        (&tls.chain, &tls.key, &tls.roots, tls.verify, &tls.name, tls.send_name, tls.only, &tls.suites)
+            .hash(&mut hasher);
         Self { client, roots: (!roots.is_empty()).then(|| roots.into()), group: hasher.finish() | 1 }
     }
 

@@ -78,3 +78,15 @@ async fn endpoints_are_spoken_to_as_the_client_speaks() {
     assert_eq!(client.get("a.test", "/").await.text(), "app");
     assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 502);
 }
+
+#[tokio::test]
+async fn a_connection_with_a_suite_that_is_not_listed_is_not_used() {
+    let own = Identity::ecdsa(&["inside.test"]);
+    let backend = Backend::accepting("app", own.acceptor_tls12()).await;
+    let listing = |list: &'static str| secured(&own, "inside.test").annotation("proxy-ssl-ciphers", list);
+    assert_eq!(answer(listing("HIGH:!aNULL"), &backend).await.0, 200);
+    // Both sides prefer AES256.
+    assert_eq!(answer(listing("AES256"), &backend).await.0, 200);
+    assert_eq!(answer(listing("CHACHA20"), &backend).await.0, 502);
+    assert_eq!(backend.seen().len(), 2);
+}

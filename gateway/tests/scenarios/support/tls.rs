@@ -91,6 +91,17 @@ impl Identity {
         TlsAcceptor::from(Arc::new(config))
     }
 
+    /// Speaks nothing newer than TLS 1.2.
+    pub(crate) fn acceptor_tls12(&self) -> TlsAcceptor {
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.leaf.clone()], self.key.clone_key())
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     pub(crate) fn acceptor(&self, alpn: &[&str]) -> TlsAcceptor {
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
