@@ -170,7 +170,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
     let send_name = reader.take(&SERVER_NAME).unwrap_or(false);
     let only = reader.take(&PROTOCOLS).flatten();
     // Told when it is wrong; nothing else comes of it.
-    drop(reader.take(&DEPTH));
+    reader.take(&DEPTH);
     let suites = reader.take(&CIPHERS);
     if let Some(message) = suites.as_ref().and_then(Suites::complaint) {
         reader.report(CIPHERS.row.name, message, OnError::Default);
