@@ -148,6 +148,7 @@ mod tests {
                 upstream: Upstream::default(),
                 balance: Balance::default(),
                 fallback: None,
+                observe: crate::Observe::default(),
                 plan: Box::default(),
                 observe: crate::Observe::default(),
                 resolved: Resolved::default(),
