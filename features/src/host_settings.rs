@@ -150,7 +150,6 @@ mod tests {
                 fallback: None,
                 observe: crate::Observe::default(),
                 plan: Box::default(),
-                observe: crate::Observe::default(),
                 resolved: Resolved::default(),
             };
             Arc::new(Rule { path: PathMatch::prefix(path).unwrap(), policy })
