@@ -164,14 +164,16 @@ def supports_compatibility(ingora):
 def prove(ingora, folder):
     """Runs everything; returns complaints as (where, expression, what)."""
     compat = supports_compatibility(ingora)
-    site = Site(folder, closed_port=free_port())
-    http, https, healthz = free_port(), free_port(), free_port()
+    http, https, healthz, stream = free_port(), free_port(), free_port(), free_port()
+    site = Site(folder, closed_port=free_port(), lost_port=free_port(), stream_port=stream)
     started = []
     try:
         started.append(
             subprocess.Popen(
                 [ingora, "run", "--manifests", site.folder, "--http-port", str(http), "--https-port", str(https)]
                 + ["--healthz-port", str(healthz), "--bind-address", "127.0.0.1", "--log-level", "error"]
+                + ["--tcp-services-configmap", "shop/tcp", "--metrics-per-endpoint", "100"]
+                + ["--overload-memory-limit", str(4 << 30)]
                 + (["--metrics-compat", "nginx"] if compat else []),
                 stdout=subprocess.DEVNULL,
             )
@@ -180,7 +182,7 @@ def prove(ingora, folder):
         prometheus = Prometheus(folder, f"127.0.0.1:{healthz}")
         started.append(prometheus.process)
         await_answer(f"{prometheus.url}/-/ready")
-        traffic = Traffic(site, http, https)
+        traffic = Traffic(site, http, https, stream)
         time.sleep(TRAFFIC / 2)
         site.mend()
         time.sleep(TRAFFIC / 2)

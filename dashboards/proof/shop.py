@@ -50,12 +50,12 @@ def start_pod(port=0):
     return server.server_address[1]
 
 
-def service(name, endpoints):
+def service(name, endpoints, annotations=None):
     """A Service and its endpoints as (port, ready)."""
     yield {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": "shop"},
+        "metadata": {"name": name, "namespace": "shop", "annotations": annotations or {}},
         "spec": {"ports": [{"name": "http", "port": 80}]},
     }
     for number, (port, ready) in enumerate(endpoints):
@@ -120,7 +120,7 @@ def certificate(folder, host):
 class Site:
     """The folder of manifests; one of them changes with every call of `change`."""
 
-    def __init__(self, folder, closed_port):
+    def __init__(self, folder, closed_port, lost_port, stream_port):
         self.folder = os.path.join(folder, "manifests")
         os.mkdir(self.folder)
         self.closed_port = closed_port
@@ -135,9 +135,11 @@ class Site:
                     "metadata": {"name": "ingora"},
                     "spec": {"controller": "ingora.io/ingress-controller"},
                 },
-                ingress("web", "shop.test", ["cart", "flaky", "gone", "empty"], tls="shop-tls",
-                        annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "false"}),
-                # Protects something and is understood by nobody: closed, and a note.
+                ingress("web", "shop.test", ["cart", "flaky", "gone", "empty", "tight", "lost"], tls="shop-tls",
+                        annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "false",
+                                     # Retries beyond those of refused connections; honoured with a difference.
+                                     "nginx.ingress.kubernetes.io/proxy-next-upstream": "error timeout http_503"}),
+                # A value that cannot be read: a note.
                 ingress("broken", "broken.test", ["cart"],
                         annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": "soon"}),
                 ingress("orphan", "orphan.test", ["no-such-service"]),
@@ -145,6 +147,15 @@ class Site:
                 *service("flaky", [*ready, (closed_port, True)]),
                 *service("gone", [(closed_port, True)]),
                 *service("empty", [(self.pods[0], False)]),
+                # One at a time, one that waits, the others are turned away.
+                *service("tight", ready, {"ingora.io/max-requests": "1", "ingora.io/max-pending-requests": "1"}),
+                *service("lost", [(lost_port, True)]),
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "tcp", "namespace": "shop"},
+                    "data": {str(stream_port): "shop/cart:80"},
+                },
                 certificate(folder, "shop.test"),
             ],
         )

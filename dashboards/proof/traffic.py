@@ -10,11 +10,12 @@ import time
 class Traffic:
     """Sends requests from threads of its own until `stop`."""
 
-    def __init__(self, site, http_port, https_port):
-        self.site, self.http, self.https = site, http_port, https_port
+    def __init__(self, site, http_port, https_port, stream_port):
+        self.site, self.http, self.https, self.stream = site, http_port, https_port, stream_port
         self.ended = threading.Event()
         self.sent = 0
-        clients = [self.plain, self.slow, self.errors, self.bad, self.tls, self.change, self.leaving]
+        clients = [self.plain, self.slow, self.errors, self.bad, self.tls, self.change, self.leaving, self.tcp]
+        clients += [self.crowd] * 3
         self.threads = [threading.Thread(target=self.repeat, args=(client,), daemon=True) for client in clients]
         for thread in self.threads:
             thread.start()
@@ -57,10 +58,18 @@ class Traffic:
         """Requests above every bucket but the last ones."""
         self.get(self.connection(), "/sleep/3")
 
+    def crowd(self):
+        """More than a Service with limits takes."""
+        self.get(self.connection(), "/tight")
+
+    def tcp(self):
+        """A service of TCP, through the gateway's own port for it."""
+        self.get(http.client.HTTPConnection("127.0.0.1", self.stream, timeout=15), "/a")
+
     def errors(self):
         """Every class of status, from endpoints and from the gateway itself."""
         connection = self.connection()
-        for path in ("/status/301", "/status/404", "/status/500", "/status/503", "/gone", "/empty"):
+        for path in ("/status/301", "/status/404", "/status/500", "/status/503", "/gone", "/empty", "/lost"):
             self.get(connection, path)
         for host in ("unknown.test", "broken.test", "orphan.test"):
             self.get(connection, "/", host=host)

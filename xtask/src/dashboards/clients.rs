@@ -7,7 +7,7 @@ pub(super) fn dashboard() -> Dashboard {
         uid: "ingora-clients",
         title: "Ingora / TLS and clients",
         about: "Client connections, TLS handshakes and sessions, and what limits refused.",
-        rows: vec![connections(), tls(), refused()],
+        rows: vec![connections(), streams(), tls(), refused()],
     }
 }
 
@@ -23,6 +23,20 @@ fn connections() -> Row {
                 "requests",
                 "sum(rate(ingora_requests_total{%gateway}[%window])) / sum(rate(ingora_connections_total{%gateway}[%window]))",
             ),
+        ],
+    }
+}
+
+fn streams() -> Row {
+    Row {
+        title: "TCP, UDP and TLS passthrough",
+        panels: vec![
+            Panel::stack("Open streams", "short", "Connections that pass as bytes, and UDP sessions, by port.")
+                .query("{{protocol}} {{port}}", "sum by (protocol, port) (ingora_stream_connections{%gateway})"),
+            Panel::stack("New streams", "cps", "By what became of them.")
+                .query("{{result}}", "sum by (result) (rate(ingora_stream_connections_total{%gateway}[%window]))"),
+            Panel::lines("Bytes of streams", "Bps", "From clients (received) and to them (sent).")
+                .query("{{direction}}", "sum by (direction) (rate(ingora_stream_bytes_total{%gateway}[%window]))"),
         ],
     }
 }

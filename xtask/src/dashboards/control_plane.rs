@@ -41,6 +41,10 @@ fn objects() -> Row {
         panels: vec![
             Panel::stack("Notes", "short", "What the gateway has to say about objects; `ingora lint` tells each.")
                 .query("{{severity}}", "max by (severity) (ingora_notes{%gateway})"),
+            Panel::table("Annotations with a difference", "short", "Ingresses that carry an annotation which is approximated or refused.").query(
+                "",
+                "max by (annotation, verdict) (ingora_annotations{%gateway})",
+            ),
             Panel::lines("Certificates that end first", "s", "Time until a server certificate ends.").query(
                 "{{namespace}}/{{name}}",
                 "bottomk(10, min by (namespace, name) (ingora_certificate_expiry_timestamp_seconds{%service} - time()))",
