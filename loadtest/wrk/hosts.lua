@@ -13,7 +13,10 @@ function init()
   for number = 1, 4096 do
     seed = (seed * 1103515245 + 12345) % 2147483648
     local at, path = math.floor(seed / 65536) % hosts, math.floor(seed / 97) % paths
-    requests[number] = wrk.format("GET", uri:format(path), { Host = host:format(at) })
+    local headers = {}
+    for name, value in pairs(wrk.headers) do headers[name] = value end
+    headers["Host"] = host:format(at)
+    requests[number] = wrk.format("GET", uri:format(path), headers)
   end
 end
 
