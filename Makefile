@@ -42,7 +42,7 @@ manifests: ## Rewrite deploy/ from the chart
 instructions: setup ## Count the instructions of a request and a change, and compare with the baseline
 	@scripts/instructions.py
 
-loadtest: setup ## Compare with nginx, HAProxy, Envoy and Caddy on this machine; about 25 minutes
+loadtest: setup ## Compare with nginx, HAProxy, Envoy and Caddy on this machine; about 45 minutes
 	@loadtest/run.py
 
 release: setup ## The optimised binary, target/release/ingora, guided by a profile (PGO=0 without, which is quicker)

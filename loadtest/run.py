@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs gateways side by side and writes the comparison to loadtest/results/.
 
-    make loadtest                                        everything, about 25 minutes
+    make loadtest                                        everything, about 45 minutes
     loadtest/run.py --quick --peers ingora,nginx         a minute, to see that it works
     loadtest/run.py --only http1,churn --rounds 5        some of it, more often
 """
@@ -14,7 +14,7 @@ import platform
 import sys
 import tempfile
 
-from harness import process, report, scenarios, tools
+from harness import failover, process, report, scenarios, tools
 from harness.bench import Bench
 from harness.peers import ALL
 
@@ -36,12 +36,13 @@ def arguments():
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="of each gateway")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5, help="of each scenario in each round")
-    parser.add_argument("--long", type=int, default=36, help="seconds of churn and failover")
+    parser.add_argument("--long", type=int, default=36, help="seconds of churn")
+    parser.add_argument("--flips", type=int, default=6, help="deaths of the pod in each failover run, one every 6 seconds")
     parser.add_argument("--quick", action="store_true", help="one round of a second; the figures mean nothing")
     parser.add_argument("--results", default=os.path.join(HERE, "results"), help="folder")
     chosen = parser.parse_args()
     if chosen.quick:
-        chosen.rounds, chosen.seconds, chosen.long = 1, 1, 4
+        chosen.rounds, chosen.seconds, chosen.long, chosen.flips = 1, 1, 4, 1
     for name, all_of in (("peers", ALL), ("only", known)):
         values = [value for value in getattr(chosen, name).split(",") if value]
         unknown = [value for value in values if value not in all_of]
@@ -88,12 +89,12 @@ def everything(bench, only):
         for backend in backends:
             process.stop(backend)
     if "failover" in only:
-        results["failover"] = bench.failover(bench.long)
+        results["failover"] = failover.run(bench)
     return results
 
 
 def main():
-    """Exit code 0 when everything was measured, 1 when something failed, 2 for wrong usage."""
+    """Exit code 0 when everything was measured, 1 when something failed or a goal was missed, 2 for wrong usage."""
     chosen = arguments()
     if (os.cpu_count() or 1) <= chosen.workers:
         sys.exit(f"error: {chosen.workers} workers leave no processor for clients; use --workers")
@@ -106,24 +107,30 @@ def main():
     now = datetime.datetime.now(datetime.timezone.utc)
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
         bench = Bench(folder, binaries, chosen.peers, chosen.workers, chosen.seconds, chosen.rounds)
-        bench.long = chosen.long
+        bench.long, bench.flips = chosen.long, chosen.flips
+        if chosen.quick:
+            bench.flip = 1
         versions = {name: ALL[name](bench.site, bench.cores, 1, False, binaries).version() for name in chosen.peers}
         results = everything(bench, chosen.only)
-    failures = bench.warnings
+    failures, missed = bench.warnings, [] if chosen.quick else list(failover.missed(results["failover"]))
     warnings += [*quiet_warnings("after"), *failures]
     titles = {name: title for name, (title, _) in (scenarios.STEADY | scenarios.LOGGED).items()}
     run = dict(
         results, date=now.strftime("%Y-%m-%d %H:%M UTC"), peers=chosen.peers, workers=chosen.workers, rounds=chosen.rounds,
-        seconds=chosen.seconds, machine=machine(), versions=versions, warnings=warnings, titles=titles,
+        seconds=chosen.seconds, machine=machine(), versions=versions, warnings=warnings, missed=missed,
+        titles=titles,
     )
     os.makedirs(chosen.results, exist_ok=True)
     base = os.path.join(chosen.results, now.strftime("%Y-%m-%d-%H%M"))
-    for ending, text in ((".md", report.markdown(run)), (".svg", report.svg(run)), (".json", json.dumps(run, indent=1))):
+    page = report.markdown(run, failover.markdown(results["failover"]))
+    for ending, text in ((".md", page), (".svg", report.svg(run)), (".json", json.dumps(run, indent=1))):
         with open(base + ending, "w", encoding="utf-8") as file:
             file.write(text)
-    print(report.markdown(run))
+    print(page)
     tools.say(f"written: {base}.md, .svg and .json")
-    sys.exit(1 if failures else 0)
+    for goal in missed:
+        tools.say(f"missed: {goal}")
+    sys.exit(1 if failures or missed else 0)
 
 
 if __name__ == "__main__":

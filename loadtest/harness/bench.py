@@ -33,6 +33,8 @@ class Bench:
         self.cores = process.Cores(workers)
         self.site = Site(folder, process.free_port(), process.free_port())
         self.warnings = []
+        # Seconds of a pod's life and of its death, and how many deaths, in the failover runs.
+        self.flip, self.flips = 3, 6
 
     def start_backend(self):
         """nginx for what is to be fast, our own pod for WebSockets and gRPC."""
@@ -46,10 +48,10 @@ class Bench:
         pod = self.start_pod("127.2.0.1")
         return [backend, pod]
 
-    def start_pod(self, address, *flags):
+    def start_pod(self, address, *flags, port=None, **options):
         """One of our own pods."""
-        command = [self.binaries["loadtest"], "pod", f"{address}:{self.site.pod_port}", *flags]
-        return process.start(command, self.cores.rest)
+        command = [self.binaries["loadtest"], "pod", f"{address}:{port or self.site.pod_port}", *flags]
+        return process.start(command, self.cores.rest, **options)
 
     @contextlib.contextmanager
     def gateways(self, site, log=False):
@@ -126,27 +128,4 @@ class Bench:
                 one |= {"p50": latency["p50"], "p99": latency["p99"], "p999": latency["p99.9"]}
                 results.setdefault(name, []).append(one)
                 say(f"{title}: {name} {one['failed']} of {one['requests']} failed {one['failures']}, p99 {one['p99']:,.0f} µs")
-        return results
-
-    def failover(self, seconds):
-        """With pods of their own, of which one breaks; all gateways but Caddy at the same time would share its turns."""
-        results = {}
-        site = Site(self.folder, self.site.backend_port, process.free_port(), hosts=50, paths=1, failover=True)
-        for name in self.peers:
-            with self.tolerated(f"failover: {name}"):
-                peer = ALL[name](site, self.cores, self.workers, False, self.binaries)
-                pods = []
-                try:
-                    command = [self.binaries["loadtest"], "pod"]
-                    for number in range(1, 5):
-                        flip = ["--flip", "3"] if number == 1 else []
-                        pods.append(process.start([*command, f"127.2.0.{number}:{site.pod_port}", *flip], self.cores.rest))
-                    for number in range(1, 5):
-                        process.await_port(site.pod_port, address=f"127.2.0.{number}")
-                    peer.start()
-                    results |= self.once({name: peer}, scenarios.failover, "failover", seconds)
-                finally:
-                    peer.stop()
-                    for pod in pods:
-                        process.stop(pod)
         return results

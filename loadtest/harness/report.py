@@ -49,12 +49,14 @@ def per_peer(results, peers, key, ratio=True):
         yield f"{number(middle)}{times} ±{spread(values) or 0:.0%}"
 
 
-def markdown(run):
-    """The whole page."""
+def markdown(run, sections=()):
+    """The whole page; sections come after everything else."""
     peers = run["peers"]
     out = [f"# Load test of {run['date']}\n\n"]
     if run["warnings"]:
         out.append("".join(f"> **Not to be quoted: {warning}**\n" for warning in run["warnings"]) + "\n")
+    if run["missed"]:
+        out.append("".join(f"> **Missed: {goal}**\n" for goal in run["missed"]) + "\n")
     out.append(f"{run['machine']}. {run['workers']} worker(s) for each gateway, pinned; clients and backends on the other processors. ")
     out.append(f"{run['rounds']} interleaved rounds of {run['seconds']} s; medians, the ratio to {BASE} in brackets, ± half the ")
     out.append("distance between extremes.\n\n")
@@ -81,21 +83,19 @@ def markdown(run):
             word = "MiB" if unit == 1 << 20 else "KiB"
             rows.append([f"{title}, {word}", *(number(None if value is None else value / unit) for value in values)])
         out.append("## Memory\n\n" + table(["", *peers], rows))
-    for name, heading in (
-        ("churn", "Under churn: endpoints and routes change 20 times a second, 1,000 requests a second"),
-        ("failover", "Failover: one of four pods refuses, hangs or answers 503 every other 3 s, 2,000 requests a second"),
-    ):
-        if run[name]:
-            rows = []
-            for peer in peers:
-                for one in run[name].get(peer, []):
-                    failures = ", ".join(f"{count} {why}" for why, count in one.get("failures", {}).items()) or "0"
-                    rows.append([
-                        peer, number(one["requests"], 9), failures, number(one["p50"]), number(one["p99"]), number(one["p999"]),
-                        one.get("changes", "-"), number(one["memory"] / (1 << 20)) if "memory" in one else "-",
-                    ])
-            head = ["", "requests", "failed", "p50, µs", "p99, µs", "p99.9, µs", "changes applied", "MiB"]
-            out.append(f"## {heading}\n\n" + table(head, rows))
+    if run["churn"]:
+        rows = []
+        for peer in peers:
+            for one in run["churn"].get(peer, []):
+                failures = ", ".join(f"{count} {why}" for why, count in one.get("failures", {}).items()) or "0"
+                rows.append([
+                    peer, number(one["requests"], 9), failures, number(one["p50"]), number(one["p99"]), number(one["p999"]),
+                    one["changes"], number(one["memory"] / (1 << 20)),
+                ])
+        head = ["", "requests", "failed", "p50, µs", "p99, µs", "p99.9, µs", "changes applied", "MiB"]
+        heading = "Under churn: endpoints and routes change 20 times a second, 1,000 requests a second"
+        out.append(f"## {heading}\n\n" + table(head, rows))
+    out += sections
     out.append("Reproduce: `make loadtest`, or `loadtest/run.py --help`; what is compared and how: [README](../README.md).\n")
     return "".join(out)
 

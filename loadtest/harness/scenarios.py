@@ -78,14 +78,6 @@ def churn(bench, peer, seconds, changes=20, rate=1000):
     return dict(result, changes=len(applied), problems=problems[:5])
 
 
-def failover(bench, peer, seconds, rate=2000):
-    """One of four pods breaks every other three seconds, each time in another way."""
-    return own(
-        bench, "rate", f"127.0.0.1:{peer.http}", seconds, "--rate", rate, "--hosts", peer.site.hosts, "--path", "/p0/item",
-        "--timeout", 5,
-    )
-
-
 def idle(bench, peer, connections=1000):
     """Bytes of memory: with nothing open, and for each idle connection in plain text and over TLS."""
     result = {}

@@ -6,6 +6,18 @@ import subprocess
 
 SERVICES = 50
 ENDPOINTS = 4
+# wrk and h2load send the address as the server name, and Caddy finds certificates by name.
+NAMES = "DNS:*.shop.test,DNS:shop.test,IP:127.0.0.1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failover:
+    """How gateways are set up for pods that die: all have timeouts of a second, and each its own means against such pods."""
+
+    # Failed requests, and answers of 503, go to other endpoints.
+    retries: bool
+    # For those that can do it in both ways: endpoints are checked, too.
+    checks: bool = True
 
 
 @dataclasses.dataclass
@@ -17,8 +29,8 @@ class Site:
     pod_port: int
     hosts: int = 1000
     paths: int = 10
-    # Four pods of one Service, of which the first breaks; used by the failover run only.
-    failover: bool = False
+    # Four pods of one Service, of which the first dies; used by the failover runs only.
+    failover: Failover | None = None
 
     def service_of(self, host):
         """The number of a host's Service."""
@@ -59,7 +71,7 @@ class Site:
         if not os.path.exists(both):
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-                + ["-days", "7", "-subj", "/CN=shop.test", "-addext", "subjectAltName=DNS:*.shop.test,DNS:shop.test"]
+                + ["-days", "7", "-subj", "/CN=shop.test", "-addext", f"subjectAltName={NAMES}"]
                 + ["-keyout", key, "-out", crt],
                 check=True,
                 stderr=subprocess.DEVNULL,

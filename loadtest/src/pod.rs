@@ -2,12 +2,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
 use futures::{SinkExt, StreamExt};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,68 +21,72 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::flip::{Flips, Mode};
+use crate::flip::{Life, Mode};
 
 /// Flags of `pod`.
 #[derive(Args, Debug)]
 pub(crate) struct PodArgs {
     /// Where it listens
     address: SocketAddr,
-    /// Seconds after which it breaks, and mends itself again; without it the pod stays healthy
+    /// Seconds after which it dies, and recovers again, from the first request on; without it the pod stays healthy
     #[arg(long)]
     flip: Option<f64>,
+    /// What it does while it is dead
+    #[arg(long, value_enum, default_value_t = Mode::Refuses)]
+    dead: Mode,
 }
-
-/// How often a pod looks whether it still listens.
-const LOOK: Duration = Duration::from_millis(20);
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// Serves until the process ends.
 pub(crate) async fn run(args: PodArgs) -> io::Result<()> {
-    let flips = Flips::new(args.flip.map(Duration::from_secs_f64));
+    let life = Life::new();
+    let mut modes = life.modes();
+    if let Some(every) = args.flip {
+        let life = life.clone();
+        tokio::spawn(async move { life.flip(Duration::from_secs_f64(every), args.dead).await });
+    }
     loop {
-        if flips.mode() == Mode::Refuses {
-            tokio::time::sleep(LOOK).await;
-        } else {
-            listen(args.address, flips).await?;
-        }
+        // The pod holds the other end, so the wait ends with a mode that listens.
+        drop(modes.wait_for(|mode| *mode != Mode::Refuses).await);
+        listen(args.address, &life).await?;
     }
 }
 
 /// Serves until it is time to refuse; then all connections are cut.
-async fn listen(address: SocketAddr, flips: Flips) -> io::Result<()> {
+async fn listen(address: SocketAddr, life: &Arc<Life>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let mut connections = JoinSet::new();
-    let mut look = tokio::time::interval(LOOK);
+    let mut modes = life.modes();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, flips));
+                    connections.spawn(serve(stream, life.clone()));
                 }
             }
-            _ = look.tick() => {
-                if flips.mode() == Mode::Refuses {
-                    return Ok(());
-                }
-                while connections.try_join_next().is_some() {}
-            }
+            Some(_) = connections.join_next() => {}
+            _ = modes.wait_for(|mode| *mode == Mode::Refuses) => return Ok(()),
         }
     }
 }
 
-async fn serve(stream: TcpStream, flips: Flips) {
+async fn serve(stream: TcpStream, life: Arc<Life>) {
     // Without it an echo waits for the other side's acknowledgement.
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request| async move { Ok::<_, Infallible>(answer(request, flips).await) });
+    let service = service_fn(move |request| {
+        let life = life.clone();
+        async move { Ok::<_, Infallible>(answer(request, &life).await) }
+    });
     let builder = Builder::new(TokioExecutor::new());
     // A client that leaves early is not the pod's concern.
     drop(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
 }
 
-async fn answer(request: Request<Incoming>, flips: Flips) -> Answer {
-    match flips.mode() {
+async fn answer(request: Request<Incoming>, life: &Life) -> Answer {
+    // Gateways probe with HEAD and OPTIONS.
+    let probed = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
+    match if probed { life.probed() } else { life.asked() } {
         Mode::Hangs => std::future::pending().await,
         Mode::Unavailable => return status(StatusCode::SERVICE_UNAVAILABLE),
         Mode::Healthy | Mode::Refuses => {}

@@ -36,6 +36,7 @@ struct Run {
     /// Connections that wait for a request; the one that was used last is used next.
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     seen: Mutex<Seen>,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -43,6 +44,8 @@ struct Seen {
     good: Latencies,
     /// Statuses of 400 and above, and what else went wrong.
     failed: BTreeMap<String, u64>,
+    /// When each failure was seen, in seconds since the begin.
+    failed_at: Vec<f64>,
 }
 
 /// Sends at the rate, then waits for what is still on its way.
@@ -52,6 +55,7 @@ pub(crate) async fn run(args: RateArgs) -> io::Result<Value> {
         target: args.target,
         idle: Mutex::default(),
         seen: Mutex::default(),
+        began: Instant::now(),
     });
     let mut due = pace(args.rate, run.target.duration());
     let mut tasks = tokio::task::JoinSet::new();
@@ -66,6 +70,7 @@ pub(crate) async fn run(args: RateArgs) -> io::Result<Value> {
     let failed: u64 = seen.failed.values().sum();
     Ok(json!({
         "requests": seen.good.count() + failed, "failed": failed, "failures": seen.failed, "latency": seen.good.json(),
+        "failed_at": seen.failed_at,
     }))
 }
 
@@ -96,7 +101,10 @@ impl Run {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => seen.good.record(due.elapsed()),
-            Err(why) => *seen.failed.entry(why).or_default() += 1,
+            Err(why) => {
+                *seen.failed.entry(why).or_default() += 1;
+                seen.failed_at.push(self.began.elapsed().as_secs_f64());
+            }
         }
     }
 

@@ -28,7 +28,8 @@ class Caddy(Peer):
             "upstreams": [{"dial": f"{address}:{port}"} for address, port in endpoints],
         }
         if self.site.failover:
-            proxy["load_balancing"] |= {"retries": 3, "try_duration": "4s"}
+            if self.site.failover.retries:
+                proxy["load_balancing"] |= {"retries": 3, "try_duration": "4s"}
             proxy["health_checks"] = {"passive": {"fail_duration": "1s", "max_fails": 1, "unhealthy_status": [503]}}
         return proxy
 

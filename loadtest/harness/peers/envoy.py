@@ -61,10 +61,11 @@ class Envoy(Peer):
         hosts = []
         for host, paths, service in self.site.routes(turn):
             action = {"cluster": service, "timeout": "0s"}
-            if self.site.failover:
+            if self.site.failover and not self.site.failover.retries:
+                action["timeout"] = "1s"
+            elif self.site.failover:
                 action["retry_policy"] = {
-                    "retry_on": "connect-failure,reset,retriable-status-codes,gateway-error", "num_retries": 3,
-                    "per_try_timeout": "1s", "retriable_status_codes": [503],
+                    "retry_on": "connect-failure,refused-stream,reset,5xx", "num_retries": 3, "per_try_timeout": "1s",
                     "retry_host_predicate": [{
                         "name": "envoy.retry_host_predicates.previous_hosts",
                         "typed_config": {"@type": f"{TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},

@@ -14,18 +14,24 @@ class Haproxy(Peer):
     # haproxy-ingress: --rate-limit-update 0.5. Endpoints go through the runtime API, which is not limited.
     apply_every = 2.0
 
+    @classmethod
+    def failover_variants(cls):
+        return [("haproxy", True), ("haproxy, no checks", False)]
+
     def backend(self, name, endpoints, protocol):
         """One Service."""
         proto = " proto h2" if protocol == "grpc" else ""
-        check = " check inter 1s fall 1 rise 1 observe layer7 error-limit 3 on-error mark-down" if self.site.failover else ""
+        failover, check, retries = self.site.failover, "", ""
+        if failover:
+            retries = "  retries 0\n"
+            if failover.retries:
+                retries = "  retries 3\n  option redispatch 1\n  retry-on conn-failure empty-response response-timeout 503\n"
+            if failover.checks:
+                retries += "  option httpchk\n"
+                check = " check inter 1s fall 1 rise 1 observe layer7 error-limit 3 on-error mark-down"
         servers = "".join(
             f"  server e{number} {address}:{port}{proto}{check} pool-max-conn 1000\n"
             for number, (address, port) in enumerate(endpoints, 1)
-        )
-        retries = (
-            "  retries 3\n  option redispatch 1\n  retry-on conn-failure empty-response response-timeout 503\n"
-            if self.site.failover
-            else ""
         )
         return f"backend {name}\n  balance roundrobin\n  http-reuse always\n{retries}{servers}"
 

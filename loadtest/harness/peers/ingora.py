@@ -16,6 +16,7 @@ def ingress(host, paths, service, failover):
     if failover:
         annotations["nginx.ingress.kubernetes.io/proxy-connect-timeout"] = "1"
         annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"] = "1"
+        annotations["nginx.ingress.kubernetes.io/proxy-next-upstream"] = "error timeout http_503" if failover.retries else "off"
     backend = {"service": {"name": service, "port": {"number": 80}}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -74,4 +75,4 @@ class Ingora(Peer):
     def change(self, turn):
         self.manifest("svc-0", service("svc-0", self.site.endpoints(0, turn)))
         host = "h1.shop.test"
-        self.manifest(host, [ingress(host, self.site.paths_of(1, turn), "svc-1", False)])
+        self.manifest(host, [ingress(host, self.site.paths_of(1, turn), "svc-1", None)])

@@ -63,6 +63,9 @@ class Nginx(Peer):
     def configuration(self, turn=0):
         """The whole file."""
         timeouts = "proxy_connect_timeout 1s; proxy_read_timeout 1s;" if self.site.failover else ""
+        again = "error timeout http_503"
+        if self.site.failover and not self.site.failover.retries:
+            again = "off"
         log = f"access_log {self.path('access.log')} main;" if self.log else "access_log off;"
         first = (
             f"server {{ server_name _; listen 127.0.0.1:{self.http} default_server reuseport backlog=4096; "
@@ -78,7 +81,7 @@ class Nginx(Peer):
                 f"ssl_certificate {self.crt}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.2 TLSv1.3;\n",
                 "ssl_session_cache shared:SSL:10m; ssl_session_tickets on; ssl_conf_command Ciphersuites ",
                 "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256;\n",
-                f"{PROXY} {timeouts} proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 3;\n",
+                f"{PROXY} {timeouts} proxy_next_upstream {again}; proxy_next_upstream_tries 3;\n",
                 # An empty field keeps connections to endpoints open.
                 'proxy_set_header Connection "";\n',
                 *self.upstreams(turn),

@@ -16,11 +16,16 @@ class Peer:
 
     def __init__(self, site, cores, workers, log, binaries):
         self.site, self.cores, self.workers, self.log, self.binaries = site, cores, workers, log, binaries
-        self.folder = os.path.join(site.folder, f"{self.name}{'-log' if log else ''}-{site.hosts}{site.failover}")
+        self.folder = os.path.join(site.folder, f"{self.name}{'-log' if log else ''}-{site.hosts}")
         os.makedirs(self.folder, exist_ok=True)
         self.http, self.https = process.free_port(), process.free_port()
         self.key, self.crt, self.pem = site.certificate()
         self.process = None
+
+    @classmethod
+    def failover_variants(cls):
+        """Titles of its rows in the failover run, and whether its endpoints are checked."""
+        return [(cls.name, True)]
 
     def path(self, name):
         """A file in the gateway's own folder."""
