@@ -38,11 +38,14 @@ class Caddy(Peer):
         services = {name: (endpoints, protocol) for name, endpoints, protocol in self.site.services()}
         if turn:
             services["svc-0"] = (self.site.endpoints(0, turn), "http")
-        routes = []
+        # Every handler keeps connections of its own: one for each path would run out of file descriptors, and use none twice.
+        alike = {}
         for host, paths, service in self.site.routes(turn):
-            handler = self.handler(service, *services[service])
-            inner = [{"match": [{"path": [f"{path}*"]}], "handle": [handler], "terminal": True} for path in paths]
-            routes.append({"match": [{"host": [host]}], "handle": [{"handler": "subroute", "routes": inner}], "terminal": True})
+            alike.setdefault((service, *(f"{path}*" for path in paths)), []).append(host)
+        routes = [
+            {"match": [{"host": hosts, "path": paths}], "handle": [self.handler(service, *services[service])], "terminal": True}
+            for (service, *paths), hosts in alike.items()
+        ]
         # Without it Caddy answers 200 to what nothing matches.
         routes.append({"handle": [{"handler": "static_response", "status_code": 404}]})
         server = {
