@@ -24,6 +24,7 @@ use crate::fault::Fault;
 use crate::gate::{self, Names, Selected};
 use crate::health::forbidden;
 use crate::known::Known;
+use crate::pods::Reader;
 use crate::secrets::{self, Referred, Stage, Versions, Wanted};
 use crate::staleness::Staleness;
 use crate::watch::{self, Followed, Selection};
@@ -262,6 +263,8 @@ pub(crate) async fn list(client: &Client, cluster: &Cluster, options: &Options) 
     referred.take(&changes);
     let secrets = secrets::read_all(client, cluster.patience.request, referred.all()).await;
     changes.extend(secrets.map_err(|fault| cannot_list::<Secret>(&fault))?);
+    let reader = Reader { client: client.clone(), limit: cluster.patience.request };
+    changes.extend(reader.read_all(&changes, options).await);
     Ok(changes)
 }
 

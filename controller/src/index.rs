@@ -168,13 +168,15 @@ pub(crate) fn same(a: &Object, b: &Object) -> bool {
         (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a == b,
         (Object::Secret(a), Object::Secret(b)) => a == b,
         (Object::ConfigMap(a), Object::ConfigMap(b)) => a == b,
+        (Object::Pod(a), Object::Pod(b)) => a == b,
         (
             Object::Ingress(_)
             | Object::IngressClass(_)
             | Object::Service(_)
             | Object::EndpointSlice(_)
             | Object::Secret(_)
-            | Object::ConfigMap(_),
+            | Object::ConfigMap(_)
+            | Object::Pod(_),
             _,
         ) => false,
     }

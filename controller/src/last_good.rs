@@ -102,6 +102,7 @@ fn line(object: &Object, body: &mut Vec<u8>) -> io::Result<()> {
         Object::EndpointSlice(object) => serde_json::to_writer(&mut *body, &**object),
         Object::Secret(object) => serde_json::to_writer(&mut *body, &**object),
         Object::ConfigMap(object) => serde_json::to_writer(&mut *body, &**object),
+        Object::Pod(object) => serde_json::to_writer(&mut *body, &**object),
     }?;
     body.push(b'\n');
     Ok(())
@@ -143,6 +144,7 @@ fn read(line: &[u8]) -> Result<Object, String> {
         "EndpointSlice" => Ok(Object::EndpointSlice(Arc::new(typed(line)?))),
         "Secret" => Ok(Object::Secret(Arc::new(typed(line)?))),
         "ConfigMap" => Ok(Object::ConfigMap(Arc::new(typed(line)?))),
+        "Pod" => Ok(Object::Pod(Arc::new(typed(line)?))),
         _ => Err("it holds an object of a kind that is not read".to_owned()),
     }
 }
@@ -215,11 +217,18 @@ mod tests {
     use crate::manifest::{Format, read as read_manifest};
     use translate::Kind;
 
-    const KEPT: [Kind; 6] =
-        [Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::ConfigMap];
+    const KEPT: [Kind; 7] = [
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::Secret,
+        Kind::ConfigMap,
+        Kind::Pod,
+    ];
 
     fn objects() -> Vec<Object> {
-        let groups = ["networking.k8s.io/v1", "networking.k8s.io/v1", "v1", "discovery.k8s.io/v1", "v1", "v1"];
+        let groups = ["networking.k8s.io/v1", "networking.k8s.io/v1", "v1", "discovery.k8s.io/v1", "v1", "v1", "v1"];
         let document = |(kind, group): (Kind, &str)| {
             let more = if kind == Kind::EndpointSlice { "\naddressType: IPv4\nendpoints: []" } else { "" };
             format!("apiVersion: {group}\nkind: {kind}\nmetadata: {{name: x}}{more}\n---\n")

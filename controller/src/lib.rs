@@ -39,6 +39,7 @@ mod load;
 mod manifest;
 mod node;
 mod notebook;
+mod pods;
 mod publish;
 mod reporter;
 mod resolve;

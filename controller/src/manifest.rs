@@ -1,7 +1,7 @@
 //! One manifest file to objects: whatever is broken in it is reported, the rest counts.
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::{Metadata, Resource};
@@ -11,6 +11,7 @@ use translate::{Kind, Object};
 
 use crate::document::documents;
 use crate::node::Node;
+use crate::watched::Watched;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -84,13 +85,14 @@ enum Content {
 }
 
 /// The kinds that are read, with their API group and version.
-const KINDS: [(Kind, &str, &str); 6] = [
+const KINDS: [(Kind, &str, &str); 7] = [
     (Kind::Ingress, "Ingress", "networking.k8s.io/v1"),
     (Kind::IngressClass, "IngressClass", "networking.k8s.io/v1"),
     (Kind::Service, "Service", "v1"),
     (Kind::EndpointSlice, "EndpointSlice", "discovery.k8s.io/v1"),
     (Kind::Secret, "Secret", "v1"),
     (Kind::ConfigMap, "ConfigMap", "v1"),
+    (Kind::Pod, "Pod", "v1"),
 ];
 
 impl Manifest {
@@ -115,6 +117,7 @@ impl Manifest {
             Kind::Service => object(node, &mut unknown, Object::Service),
             Kind::EndpointSlice => object(node, &mut unknown, Object::EndpointSlice),
             Kind::ConfigMap => object(node, &mut unknown, Object::ConfigMap),
+            Kind::Pod => object(node, &mut unknown, |pod: Arc<Pod>| Arc::unwrap_or_clone(pod).stripped()),
             Kind::Secret => object(node, &mut unknown, |secret| Object::Secret(with_string_data(secret))),
         };
         match object {
@@ -168,7 +171,7 @@ fn is_former_group(kind: Kind, api_version: &str) -> bool {
         Kind::Ingress => matches!(group, "networking.k8s.io" | "extensions"),
         Kind::IngressClass => group == "networking.k8s.io",
         Kind::EndpointSlice => group == "discovery.k8s.io",
-        Kind::Service | Kind::Secret | Kind::ConfigMap => group.is_empty(),
+        Kind::Service | Kind::Secret | Kind::ConfigMap | Kind::Pod => group.is_empty(),
     }
 }
 

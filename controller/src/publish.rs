@@ -13,6 +13,7 @@ use crate::desk::{Desk, Noted};
 use crate::holdoff::Holdoff;
 use crate::last_good::Recorder;
 use crate::notebook::Notebook;
+use crate::pods::{Pods, Reader};
 use crate::resolve::{Lookup, Resolved, Resolver};
 use crate::webhook::Mailbox;
 
@@ -58,6 +59,8 @@ pub(crate) struct Built {
     pub(crate) update: Option<Update<Route>>,
     /// Names to resolve from now on, or no longer.
     pub(crate) external: Vec<(ClusterId, Option<ExternalName>)>,
+    /// Pods to be read, when others than before.
+    pub(crate) pods: Option<Pods>,
     /// Ingresses that were looked at, and whether they are ours.
     pub(crate) ours: Vec<(ObjectRef, bool)>,
     /// Objects whose notes changed.
@@ -143,7 +146,7 @@ impl Publisher {
             pending.into_values().for_each(|change| self.translator.apply(change));
             arrived = arrived.into_iter().chain(self.holdoff.take()).min();
         }
-        let Output { table, policies, endpoints: fresh, external, retired, ours, notes } =
+        let Output { table, policies, endpoints: fresh, external, retired, pods, ours, notes } =
             self.translator.publish(clock);
         let noted = |(object, notes): &(ObjectRef, Vec<_>)| {
             (object.clone(), Noted { uid: self.uid(object), notes: notes.clone() })
@@ -166,7 +169,7 @@ impl Publisher {
         let update =
             is_news.then(|| Update { policies, endpoints, table, retired, arrived, synced: self.synced, facts });
         let changed = changed.into_iter().map(|object: ObjectRef| (object.clone(), self.uid(&object))).collect();
-        Built { update, external, ours, noted, changed }
+        Built { update, external, pods, ours, noted, changed }
     }
 
     fn uid(&self, object: &ObjectRef) -> Option<Arc<str>> {
@@ -194,6 +197,8 @@ pub(crate) struct Surroundings {
     pub(crate) recorder: Option<Recorder>,
     /// For the webhook, which has a translation of its own.
     pub(crate) mailbox: Option<Mailbox>,
+    /// Reads pods that are asked for.
+    pub(crate) pods: Option<Reader>,
 }
 
 impl Surroundings {
@@ -205,6 +210,7 @@ impl Surroundings {
             desk: None,
             recorder: None,
             mailbox: None,
+            pods: None,
         }
     }
 
@@ -252,6 +258,7 @@ pub(crate) async fn run(
     let mut publisher = Publisher::new(translator);
     let (names, mut resolved) = mpsc::channel(WAITING_NAMES);
     let mut resolver = Resolver::new(lookup, names);
+    let (want, mut pods) = surroundings.pods.take().map(Reader::start).unzip();
     let mut tick = tokio::time::interval(TICK);
     loop {
         let due = publisher.due().into_iter().chain(surroundings.record_due().filter(|_| publisher.started)).min();
@@ -266,6 +273,10 @@ pub(crate) async fn run(
                 None => return,
             },
             Some(name) = resolved.recv() => take_resolved(&mut publisher, &resolver, name),
+            Some(changes) = next(&mut pods) => {
+                changed = true;
+                publisher.take(Batch { arrived: Instant::now(), changes, synced: false });
+            }
             () = until(due) => {}
             Ok(()) = surroundings.watches.changed() => {}
             Ok(()) = surroundings.leader.changed() => {}
@@ -283,7 +294,10 @@ pub(crate) async fn run(
         }
         let mut built = publisher.build(now, unix_time());
         surroundings.lay_out(&mut built);
-        let Built { update, external, .. } = built;
+        let Built { update, external, pods, .. } = built;
+        if let (Some(want), Some(pods)) = (&want, pods) {
+            want.send_replace(pods);
+        }
         external.into_iter().for_each(|(cluster, name)| resolver.set(cluster, name));
         let Some(mut update) = update else { continue };
         update.facts.build = now.elapsed();
@@ -326,6 +340,10 @@ fn take_resolved(publisher: &mut Publisher, resolver: &Resolver, name: Resolved)
     if resolver.is_current(&name) {
         publisher.take_resolved(name.cluster, name.endpoints, Instant::now());
     }
+}
+
+async fn next(pods: &mut Option<mpsc::Receiver<Vec<Change>>>) -> Option<Vec<Change>> {
+    pods.as_mut()?.recv().await
 }
 
 async fn until(due: Option<Instant>) {

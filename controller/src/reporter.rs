@@ -107,7 +107,7 @@ fn api_version(kind: Kind) -> &'static str {
     match kind {
         Kind::Ingress | Kind::IngressClass => "networking.k8s.io/v1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
-        Kind::Service | Kind::Secret | Kind::ConfigMap => "v1",
+        Kind::Service | Kind::Secret | Kind::ConfigMap | Kind::Pod => "v1",
     }
 }
 

@@ -13,6 +13,7 @@ use translate::{Options, Translator};
 use crate::cluster::{self, Watches};
 use crate::desk::Desk;
 use crate::last_good::Recorder;
+use crate::pods::Reader;
 use crate::publish::{self, Surroundings};
 use crate::secrets::Wanted;
 use crate::staleness::Staleness;
@@ -88,6 +89,7 @@ impl Plane {
         tell: &impl Fn(Result<(), Error>),
     ) -> Result<(), Error> {
         let Self { cluster, options, duties, state, webhook, stop } = self;
+        let options = Options { asks_for_pods: true, ..options };
         let client = cluster::client(&cluster).await?;
         let known = state.as_ref().map_or_else(|| Ok(Vec::new()), StateDir::read)?;
         if known.is_empty() {
@@ -114,6 +116,7 @@ impl Plane {
         };
         let (_watches, batches) = watches.follow();
         tell(Ok(()));
+        let pods = Some(Reader { client: client.clone(), limit: cluster.patience.request });
         let (lead, leader) = watch::channel(None);
         let writer = desk.clone().map(|desk| {
             let duties = duties.run(client, desk, cluster.patience.request, lead, stop);
@@ -122,7 +125,7 @@ impl Plane {
                 drop(writing);
             })
         });
-        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder, mailbox };
+        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder, mailbox, pods };
         publish::run(Translator::new(options), batches, surroundings, resolve::system_lookup(), updates).await;
         // Whoever holds the other end of `stop` says how long this may take.
         if let Some(writer) = writer

@@ -1,7 +1,7 @@
 //! The kinds that are watched in a cluster, and what of their objects is kept.
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -139,10 +139,51 @@ impl Watched for ConfigMap {
     }
 }
 
+impl Watched for Pod {
+    const REQUIRED: bool = false;
+
+    fn drop_unread(&mut self) {
+        let meta = std::mem::take(&mut self.metadata);
+        self.metadata =
+            ObjectMeta { name: meta.name, namespace: meta.namespace, uid: meta.uid, ..ObjectMeta::default() };
+        self.status = None;
+        let containers = self.spec.take().map(|spec| spec.containers).unwrap_or_default();
+        let asked = |Container { name, ports, readiness_probe, .. }| Container {
+            name,
+            ports,
+            readiness_probe,
+            ..Container::default()
+        };
+        let containers = containers.into_iter().map(asked).collect();
+        self.spec = Some(PodSpec { containers, ..PodSpec::default() });
+    }
+
+    fn wrap(object: Arc<Self>) -> Object {
+        Object::Pod(object)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::index::same;
+
+    #[test]
+    fn of_a_pod_only_ports_and_the_probe_are_kept() {
+        let mut pod = Pod::default();
+        pod.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
+        let container = Container {
+            name: "web".to_owned(),
+            image: Some("web:1".to_owned()),
+            readiness_probe: Some(Default::default()),
+            ..Container::default()
+        };
+        pod.spec = Some(PodSpec { containers: vec![container], node_name: Some("a".to_owned()), ..PodSpec::default() });
+        let Object::Pod(kept) = pod.stripped() else { panic!("not a Pod") };
+        let kept_container = &kept.spec.as_ref().unwrap().containers[0];
+        assert!(kept_container.readiness_probe.is_some() && kept_container.image.is_none());
+        assert!(kept.metadata.labels.is_none() && kept.spec.as_ref().unwrap().node_name.is_none());
+    }
 
     #[test]
     fn only_the_certificate_of_a_tls_secret_is_kept() {

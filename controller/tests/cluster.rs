@@ -168,6 +168,46 @@ async fn loading_from_where_nothing_may_be_read_names_the_remedy() {
     assert!(error.to_string().starts_with("reading services is forbidden; grant the verbs list and watch"), "{error}");
 }
 
+/// A Service that is checked as its pods are, an EndpointSlice that names one of them, and that one.
+fn probed(api: &Api) {
+    let asks = "metadata: {annotations: {ingora.io/health-check: readiness-probe}, ";
+    api.set("services", &document(&service("app")).replace("metadata: {", asks));
+    let target = "targetRef: {kind: Pod, name: app-1-a, uid: uid-of-app-1-a}, addresses:";
+    api.set("endpointslices", &document(&slice("app", "10.0.0.1")).replace("addresses:", target));
+    let probe = "readinessProbe: {tcpSocket: {port: 9000}}";
+    let spec = format!("spec: {{containers: [{{name: app, {probe}}}]}}");
+    api.set("pods", &format!("metadata: {{name: app-1-a, namespace: default}}\n{spec}\n"));
+}
+
+/// The port of the active check that an update brings.
+fn checked(update: &Update<Route>) -> Option<u16> {
+    update.policies.iter().find_map(|(_, policy)| policy.check.as_ref()?.port)
+}
+
+#[tokio::test]
+async fn a_pod_is_read_when_its_readiness_probe_is_asked_for() {
+    let api = with_app().await;
+    let mut plane = follow(&api, None).await;
+    plane.next().await;
+    let read = |api: &Api| api.requests().iter().filter(|request| request.contains("/pods")).count();
+    assert_eq!(read(&api), 0);
+    probed(&api);
+    while checked(&plane.next().await) != Some(9000) {}
+    assert_eq!(read(&api), 1, "{:?}", api.requests());
+}
+
+#[tokio::test]
+async fn pods_that_may_not_be_read_are_told_and_all_else_serves() {
+    let api = with_app().await;
+    probed(&api);
+    api.forbid("pods");
+    let mut plane = follow(&api, None).await;
+    plane.until("told", |plane| plane.facts.warnings > 0).await;
+    assert_eq!(plane.service("a.test"), "app");
+    api.permit("pods");
+    while checked(&plane.next().await) != Some(9000) {}
+}
+
 /// An Ingress whose users are in a Secret.
 fn guarded(secret: &str) -> String {
     let prefix = "nginx.ingress.kubernetes.io";

@@ -1,5 +1,5 @@
-// Command backend is the service behind the gateway: it tells what reached it, and can be slow, stream, echo, and end well
-// or badly. Environment: PORT (8080), SERVICE (named in answers), START_DELAY (a duration before it listens), ON_SIGTERM:
+// Command backend is the service behind the gateway: it tells what reached it, and can be slow, stream, echo, look sick to a
+// gateway, and end well or badly. Environment: PORT (8080), SERVICE (named in answers), START_DELAY (a duration before it listens), ON_SIGTERM:
 // drain (default: finish what is open, refuse new connections), close (drop everything at once), serve (go on until killed).
 package main
 
@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -35,6 +36,8 @@ func main() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", tell)
+	mux.HandleFunc("/ready", ready)
+	mux.HandleFunc("/refuse", refuse)
 	mux.HandleFunc("/slow", slow)
 	mux.HandleFunc("/stream", stream)
 	mux.HandleFunc("/echo", echo)
@@ -78,6 +81,20 @@ func tell(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "backend")
 	if _, err := w.Write(body); err != nil {
 		log.Print(err)
+	}
+}
+
+// refuses says whether gateways that ask /ready are sent away; a kubelet never is.
+var refuses atomic.Bool
+
+func refuse(w http.ResponseWriter, r *http.Request) {
+	refuses.Store(true)
+	tell(w, r)
+}
+
+func ready(w http.ResponseWriter, r *http.Request) {
+	if refuses.Load() && r.UserAgent() == "ingora-health-check" {
+		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 }
 

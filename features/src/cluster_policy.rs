@@ -3,6 +3,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use crate::{Alternative, Pattern};
 
 /// The policy of a cluster.
@@ -133,6 +135,8 @@ pub enum CheckKind {
         path: Box<str>,
         /// The Host field, also the server name that is sent; the endpoint's address when empty.
         host: Box<str>,
+        /// Further fields.
+        headers: Box<[(HeaderName, HeaderValue)]>,
         /// Ranges of statuses that pass, both ends included.
         statuses: Box<[(u16, u16)]>,
         /// What the first 64 KiB of the body must match.

@@ -3,6 +3,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, header};
+
 use crate::annotation::{Config, Key, OnError, Reader, Row, Support, boolean};
 use crate::units::{duration, number};
 use crate::{Breaker, Check, CheckKind, ClusterPolicy, Ejection, Keys, Pattern};
@@ -28,6 +30,8 @@ pub enum Kind {
         /// Over TLS.
         tls: bool,
     },
+    /// As the pods' own readinessProbe; whoever reads pods fills it in. No check until then.
+    ReadinessProbe,
 }
 
 /// What adaptive concurrency leaves unless something else is said (Envoy's `min_concurrency` is the same).
@@ -35,6 +39,9 @@ const ADAPTIVE_MIN: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 /// Ranges of statuses, both ends included.
 pub(crate) type Statuses = Box<[(u16, u16)]>;
+
+/// Fields of a request.
+pub(crate) type Fields = Box<[(HeaderName, HeaderValue)]>;
 
 /// Defines the fields, each with the annotation and the key of the ConfigMap that set it.
 macro_rules! settings {
@@ -80,13 +87,15 @@ macro_rules! settings {
 
 settings! {
     check: Kind = "ingora.io/health-check", "health-check", "none", "http", kind,
-        "Active check of each endpoint: none, tcp, tls, http, https, http2, h2 (HTTP/2 over TLS), grpc or grpcs.";
+        "Active check of each endpoint: none, tcp, tls, http, https, http2, h2 (HTTP/2 over TLS), grpc, grpcs, or readiness-probe for what the pods' readinessProbe says.";
     path: Box<str> = "ingora.io/health-check-path", "health-check-path", "/", "/healthz", path,
         "Path that an active check asks for.";
     host: Box<str> = "ingora.io/health-check-host", "health-check-host", "the endpoint's address", "shop.example.com", host,
         "Host field, :authority and server name of an active check.";
     service: Box<str> = "ingora.io/health-check-grpc-service", "health-check-grpc-service", "the server as a whole", "shop.Cart", host,
         "Service that a gRPC check asks for.";
+    headers: Fields = "ingora.io/health-check-headers", "health-check-headers", "none", "X-Probe: gateway", headers,
+        "Further fields of an HTTP check, one name and value a line.";
     statuses: Statuses = "ingora.io/health-check-statuses", "health-check-statuses", "200-399", "200,204,300-399", statuses,
         "Statuses and ranges of them that pass an active check.";
     body: Pattern = "ingora.io/health-check-body", "health-check-body", "any", "\"status\":\\s*\"up\"", |text| Pattern::new(text, false),
@@ -188,6 +197,16 @@ impl ClusterSettings {
         (policy, adjusted)
     }
 
+    /// With the check that a pod's readinessProbe is; what is said here wins over its details.
+    #[must_use]
+    pub fn probing(self, mut probe: Self) -> Self {
+        // The probe's own timeout is no mistake of whoever set another interval.
+        probe.timeout =
+            probe.timeout.zip(self.interval).map(|(timeout, interval)| timeout.min(interval)).or(probe.timeout);
+        let check = probe.check;
+        Self { check, ..self.or(&probe) }
+    }
+
     fn breaker(&self) -> Breaker {
         let default = Breaker::default();
         Breaker {
@@ -202,7 +221,7 @@ impl ClusterSettings {
     fn active_check(&self) -> (Option<Check>, Option<String>) {
         let host = || self.host.clone().unwrap_or_default();
         let kind = match self.check.unwrap_or(Kind::None) {
-            Kind::None => return (None, None),
+            Kind::None | Kind::ReadinessProbe => return (None, None),
             Kind::Tcp => CheckKind::Tcp,
             Kind::Tls => CheckKind::Tls { server_name: host() },
             Kind::Http { http2, tls } => CheckKind::Http {
@@ -210,6 +229,7 @@ impl ClusterSettings {
                 tls,
                 path: self.path.clone().unwrap_or_else(|| "/".into()),
                 host: host(),
+                headers: self.headers.clone().unwrap_or_default(),
                 statuses: self.statuses.clone().unwrap_or_else(|| [(200, 399)].into()),
                 body: self.body.clone(),
             },
@@ -238,20 +258,59 @@ fn kind(text: &str) -> Result<Kind, String> {
         "h2" => Kind::Http { http2: true, tls: true },
         "grpc" => Kind::Grpc { tls: false },
         "grpcs" => Kind::Grpc { tls: true },
-        _ => return Err("is none of none, tcp, tls, http, https, http2, h2, grpc and grpcs".to_owned()),
+        "readiness-probe" => Kind::ReadinessProbe,
+        _ => {
+            return Err("is none of none, tcp, tls, http, https, http2, h2, grpc, grpcs and readiness-probe".to_owned());
+        }
     })
 }
 
-fn path(text: &str) -> Result<Box<str>, String> {
+/// The path of a check.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn path(text: &str) -> Result<Box<str>, String> {
     let plain = |byte: u8| (0x21..0x7f).contains(&byte) && byte != b'#';
     let good = text.starts_with('/') && text.len() <= 2_048 && text.bytes().all(plain);
     if good { Ok(text.into()) } else { Err("is not a path that starts with a slash".to_owned()) }
 }
 
-fn host(text: &str) -> Result<Box<str>, String> {
+/// The host of a check, or a name of gRPC.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn host(text: &str) -> Result<Box<str>, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:[]".contains(&byte);
     let good = text.len() <= 253 && text.bytes().all(plain);
     if good { Ok(text.into()) } else { Err("is not a name".to_owned()) }
+}
+
+fn headers(text: &str) -> Result<Fields, String> {
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        check_field(name.trim(), value.trim())
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let fields: Option<Fields> = lines.take(50).map(field).collect();
+    fields.ok_or_else(|| {
+        "is not a list of fields such as X-Probe: gateway, or names Host or one that frames the request".to_owned()
+    })
+}
+
+/// A field that a check may send. What frames the request is none, and the host has a setting of its own.
+#[must_use]
+pub fn check_field(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    const OTHERS: [HeaderName; 6] = [
+        header::HOST,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+    ];
+    let name: HeaderName = name.parse().ok()?;
+    let value = value.parse().ok()?;
+    (!OTHERS.contains(&name)).then_some((name, value))
 }
 
 fn statuses(text: &str) -> Result<Statuses, String> {
@@ -338,12 +397,16 @@ mod tests {
             ("ingora.io/health-check-statuses", "200, 300-302"),
             ("ingora.io/health-check-interval", "2s"),
             ("ingora.io/health-check-port", "9000"),
+            ("ingora.io/health-check-headers", "X-Probe: a: b\n\nX-Other:"),
         ]);
         let check = check.check.unwrap();
         assert_eq!((check.port, check.interval, check.rise, check.fall), (Some(9000), Duration::from_secs(2), 1, 3));
         let statuses = [(200, 200), (300, 302)].into();
         let (path, host) = ("/up?full".into(), "a.com".into());
-        assert_eq!(check.kind, CheckKind::Http { http2: false, tls: true, path, host, statuses, body: None });
+        let headers = [("x-probe", "a: b"), ("x-other", "")];
+        let headers =
+            headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into();
+        assert_eq!(check.kind, CheckKind::Http { http2: false, tls: true, path, host, headers, statuses, body: None });
     }
 
     #[test]
@@ -356,6 +419,8 @@ mod tests {
             ("ingora.io/health-check-statuses", "399-200"),
             ("ingora.io/health-check-path", "healthz"),
             ("ingora.io/health-check-body", "("),
+            ("ingora.io/health-check-headers", "Host: a.com"),
+            ("ingora.io/health-check-headers", "no field"),
             ("ingora.io/health-check-port", "0"),
             ("ingora.io/ejection-max-percent", "100"),
             ("ingora.io/ejection-max-percent", "0"),

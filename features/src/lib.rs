@@ -49,7 +49,7 @@ pub use canary::{Alternative, Decision, Offer, makes_canary};
 pub use ciphers::{Suite, Suites};
 pub use client_auth::{ClientAuth, Mode, Refusal, Valid};
 pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
-pub use cluster_settings::ClusterSettings;
+pub use cluster_settings::{ClusterSettings, Kind as HealthCheck, check_field, host as check_host, path as check_path};
 pub use fallback::Fallback;
 pub use global::{
     Answers, Claims, Coding, Compressed, Compression, Connections, Escape, Global, LogTarget, Logging, Requests,

@@ -158,6 +158,7 @@ impl ClassArgs {
             udp_services_configmap: pair(&self.udp_services_configmap),
             reserved_ports: Vec::new(),
             translate_snippets: self.translate_snippets,
+            asks_for_pods: false,
             annotations_prefix: self.annotations_prefix.trim_end_matches('/').to_owned(),
         }
     }

@@ -3,13 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use features::{Alternative, ClusterPolicy, ClusterSettings};
+use features::{Alternative, ClusterPolicy, ClusterSettings, HealthCheck};
 use k8s_openapi::api::core::v1::Service;
 use table::{ClusterId, Endpoint, Endpoints, Readiness, ServicePort, Transport};
 
 use crate::endpoint_slice::{self, Zones};
 use crate::notes::{NoteBook, Notes};
-use crate::object::Kind;
+use crate::object::{Kind, ObjectRef};
+use crate::readiness_probe::{Samples, Unused};
+use crate::report::Note;
 use crate::seniority::Seniority;
 use crate::service::{self, Source};
 use crate::snapshot::{Key, Snapshot};
@@ -46,8 +48,16 @@ pub(crate) struct Clusters {
     noted: BTreeMap<Key, BTreeSet<Key>>,
     /// Services with notes.
     noted_services: BTreeSet<Key>,
+    /// What is wrong with the Service that serves by default.
+    default_backend_notes: Option<(Key, Vec<Note>)>,
     /// What the controller's ConfigMap says about every cluster.
     defaults: ClusterSettings,
+    /// Services that are checked by the readinessProbe of these pods.
+    samples: BTreeMap<Key, Samples>,
+    /// These changed.
+    resampled: bool,
+    /// Pods that were asked for last.
+    asked: BTreeSet<ObjectRef>,
 }
 
 impl Clusters {
@@ -101,6 +111,15 @@ impl Clusters {
         }
     }
 
+    /// Takes in what is wrong with the Service that serves by default.
+    pub(crate) fn set_default_backend_notes(&mut self, service: &Key, notes: Vec<Note>) {
+        let now = (!notes.is_empty()).then(|| (service.clone(), notes));
+        if self.default_backend_notes != now {
+            self.default_backend_notes = now;
+            self.stale.insert(service.clone());
+        }
+    }
+
     /// Is a cluster known to have no endpoint at all?
     pub(crate) fn is_empty(&self, id: &ClusterId) -> bool {
         match self.map.get(id).and_then(|cluster| cluster.known.as_ref()) {
@@ -128,7 +147,10 @@ impl Clusters {
         for service in services {
             self.retire(&service, output);
             let ids = self.of(&service);
-            if !ids.is_empty() {
+            if ids.is_empty() {
+                self.sample(&service, None);
+                self.note_service(&service, Notes::new(service.reference(Kind::Service)), notes);
+            } else {
                 looked_at += 1;
                 if self.refresh_service(&service, &ids, snapshot, notes, output) {
                     flipped.insert(service);
@@ -136,6 +158,53 @@ impl Clusters {
             }
         }
         (flipped, looked_at)
+    }
+
+    /// The Services that are checked by the readinessProbe of any of these pods.
+    pub(crate) fn probed_by(&self, pods: &BTreeSet<Key>) -> Vec<Key> {
+        if pods.is_empty() {
+            return Vec::new();
+        }
+        let probed = self.samples.iter().filter(|(_, samples)| samples.pods.keys().any(|pod| pods.contains(pod)));
+        probed.map(|(service, _)| service.clone()).collect()
+    }
+
+    /// Have others been chosen since the last call?
+    pub(crate) fn take_resampled(&mut self) -> bool {
+        std::mem::take(&mut self.resampled)
+    }
+
+    /// All pods whose readinessProbe is wanted.
+    pub(crate) fn sampled_pods(&self) -> BTreeSet<Key> {
+        self.samples.values().flat_map(|samples| samples.pods.keys().cloned()).collect()
+    }
+
+    /// Those of them that are to be read, when others than before.
+    pub(crate) fn ask_for_pods(&mut self, snapshot: &Snapshot) -> Option<BTreeSet<ObjectRef>> {
+        if !snapshot.asks_for_pods {
+            return None;
+        }
+        let missing = self.samples.values().flat_map(|samples| samples.missing(snapshot));
+        let missing: BTreeSet<_> = missing.map(|pod| pod.reference(Kind::Pod)).collect();
+        (missing != self.asked).then(|| {
+            self.asked.clone_from(&missing);
+            missing
+        })
+    }
+
+    fn sample(&mut self, service: &Key, samples: Option<&Samples>) {
+        if self.samples.get(service) != samples {
+            self.resampled = true;
+            self.samples.remove(service);
+            self.samples.extend(samples.map(|samples| (service.clone(), samples.clone())));
+        }
+    }
+
+    /// Does anybody want a check of this cluster that is the pods' own?
+    fn wants_probe(&self, id: &ClusterId, said: &ClusterSettings) -> bool {
+        let oldest = self.map.get(id).and_then(|cluster| cluster.wants.values().next());
+        let asked = said.check.or(oldest.and_then(|oldest| oldest.check)).or(self.defaults.check);
+        asked == Some(HealthCheck::ReadinessProbe)
     }
 
     /// The clusters of a Service.
@@ -169,6 +238,8 @@ impl Clusters {
     ) -> bool {
         let object = snapshot.get_service(service).map(|service| &**service);
         let (said, mut written) = read_service(service, object);
+        let samples = ids.iter().any(|id| self.wants_probe(id, &said)).then(|| Samples::of(service, snapshot));
+        self.sample(service, samples.as_ref());
         let mut ports = Vec::new();
         let mut flipped = false;
         for id in ids {
@@ -177,7 +248,11 @@ impl Clusters {
                 ServicePort::Udp(number) => (number, Transport::Udp),
                 ServicePort::Name(_) => continue,
             };
-            let policy = self.decide(id, &said, &mut written, output);
+            let probe = || {
+                let target = object.map(|object| service::target(object, *number, transport));
+                samples.as_ref().ok_or(Unused::Awaited)?.probe(snapshot, target.as_ref())
+            };
+            let policy = self.decide(id, &said, probe, &mut written, output);
             if let Some(ip) = object.and_then(service::cluster_ip).filter(|_| policy.service_upstream) {
                 let endpoints = Endpoints::new(vec![the_service(SocketAddr::new(ip, *number))]);
                 flipped |= self.learn(id, Known::Endpoints(Arc::new(endpoints)), output);
@@ -216,7 +291,9 @@ impl Clusters {
     }
 
     /// Publishes the notes on a Service, if it has or had any.
-    fn note_service(&mut self, key: &Key, written: Notes, notes: &mut NoteBook) {
+    fn note_service(&mut self, key: &Key, mut written: Notes, notes: &mut NoteBook) {
+        let further = self.default_backend_notes.iter().filter(|(service, _)| service == key);
+        written.list.extend(further.flat_map(|(_, notes)| notes.clone()));
         if !written.list.is_empty() {
             self.noted_services.insert(key.clone());
         } else if !self.noted_services.remove(key) {
@@ -225,19 +302,34 @@ impl Clusters {
         notes.set(&key.reference(Kind::Service), written.list);
     }
 
-    /// The policy of a cluster: what its Service says, else the oldest Ingress that says anything, else the ConfigMap.
+    /// The policy of a cluster: what its Service says, else the oldest Ingress that says anything, else the readinessProbe
+    /// of its pods if that is wanted, else the ConfigMap.
     /// Settings of different objects can contradict each other, so that is noted here.
     fn decide(
         &mut self,
         id: &ClusterId,
         said: &ClusterSettings,
+        probe: impl Fn() -> Result<ClusterSettings, Unused>,
         written: &mut Notes,
         output: &mut Output,
     ) -> Arc<ClusterPolicy> {
+        let by_probe = self.wants_probe(id, said);
         let Some(cluster) = self.map.get_mut(id) else { return Arc::default() };
         let mut settings = said.clone();
         if let Some(oldest) = cluster.wants.values().next() {
             settings = settings.or(oldest);
+        }
+        if by_probe {
+            let is_default = settings.check.is_none();
+            let settled = match settings.service_upstream.or(self.defaults.service_upstream) {
+                Some(true) => Err(Unused::ClusterIp),
+                Some(false) | None => probe(),
+            };
+            settings = settled.map(|probe| settings.clone().probing(probe)).unwrap_or_else(|unused| {
+                unused.note(is_default, written);
+                settings.check = Some(HealthCheck::None);
+                settings
+            });
         }
         let (mut policy, adjusted) = settings.or(&self.defaults).policy();
         policy.canary.clone_from(&cluster.canary);

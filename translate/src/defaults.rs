@@ -31,8 +31,7 @@ impl Translator {
     }
 
     fn translate_default_backend(&mut self, key: &Key, round: &mut Round) {
-        let object = key.reference(Kind::Service);
-        let mut notes = Notes::new(object.clone());
+        let mut notes = Notes::new(key.reference(Kind::Service));
         let port = match self.snapshot.get_service(key) {
             Some(service) => service::first_port(service).ok_or("has no TCP port; add one"),
             None => Err("does not exist; create it or correct the option"),
@@ -43,7 +42,7 @@ impl Translator {
         if let Some(message) = complaint {
             notes.error("DefaultBackendUnusable", "--default-backend-service".to_owned(), message);
         }
-        self.notes.set(&object, notes.list);
+        self.clusters.set_default_backend_notes(key, notes.list);
         let target = port.ok().map(|port| backends::target(key, port));
         let cluster = target.as_ref().and_then(|target| target.cluster.clone().ok());
         if let Some(id) = &cluster {

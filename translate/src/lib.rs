@@ -24,6 +24,7 @@ mod notes;
 mod object;
 mod options;
 mod paths;
+mod readiness_probe;
 mod referred;
 mod regex_host;
 mod report;

@@ -2,7 +2,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,6 +22,8 @@ pub enum Kind {
     Secret,
     /// `v1` ConfigMap.
     ConfigMap,
+    /// `v1` Pod.
+    Pod,
 }
 
 impl fmt::Display for Kind {
@@ -65,6 +67,8 @@ pub enum Object {
     Secret(Arc<Secret>),
     /// See [`Kind::ConfigMap`].
     ConfigMap(Arc<ConfigMap>),
+    /// See [`Kind::Pod`].
+    Pod(Arc<Pod>),
 }
 
 impl Object {
@@ -78,6 +82,7 @@ impl Object {
             Self::EndpointSlice(object) => (Kind::EndpointSlice, &object.metadata),
             Self::Secret(object) => (Kind::Secret, &object.metadata),
             Self::ConfigMap(object) => (Kind::ConfigMap, &object.metadata),
+            Self::Pod(object) => (Kind::Pod, &object.metadata),
         };
         reference(kind, meta)
     }

@@ -33,6 +33,8 @@ pub struct Options {
     pub reserved_ports: Vec<u16>,
     /// `--translate-snippets`: snippets are translated instead of refused.
     pub translate_snippets: bool,
+    /// Pods are read one by one, when [`Output::pods`](crate::Output::pods) asks for them; whoever can do so says it.
+    pub asks_for_pods: bool,
     /// `--annotations-prefix`, without the slash.
     pub annotations_prefix: String,
 }
@@ -55,6 +57,7 @@ impl Default for Options {
             udp_services_configmap: None,
             reserved_ports: Vec::new(),
             translate_snippets: false,
+            asks_for_pods: false,
             annotations_prefix: "nginx.ingress.kubernetes.io".to_owned(),
         }
     }

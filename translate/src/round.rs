@@ -286,9 +286,16 @@ impl Translator {
     pub(crate) fn refresh_clusters(&mut self, dirty: Dirty, round: &mut Round, output: &mut Output) {
         let mut services = dirty.services;
         services.extend(dirty.endpoints);
+        services.extend(self.clusters.probed_by(&dirty.pods));
+        let pods_changed = !dirty.pods.is_empty();
         self.clusters.set_defaults(ClusterSettings::of_config(&self.config));
         let (flipped, looked_at) = self.clusters.refresh(services, &self.snapshot, &mut self.notes, output);
         round.work.services = looked_at;
+        if self.clusters.take_resampled() || pods_changed {
+            let wanted = self.clusters.sampled_pods();
+            self.snapshot.keep_pods(|pod| wanted.contains(pod));
+            output.pods = self.clusters.ask_for_pods(&self.snapshot);
+        }
         for service in flipped {
             round.noted.extend(self.dependents.of(&Dependency::Service(service)).cloned());
         }

@@ -6,6 +6,7 @@ use features::{Balance, Protocol, ServiceSettings};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::networking::v1::IngressServiceBackend;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use table::{HostPattern, ServicePort as ClusterPort, Transport};
 
 use crate::annotations::OWN;
@@ -142,6 +143,12 @@ pub(crate) fn source(service: Option<&Service>, number: u16, transport: Transpor
             Source::Slices(port.and_then(|port| port.name.as_deref()).unwrap_or_default().into())
         }
     }
+}
+
+/// The port of pods that a port of the Service leads to, as a number or a name.
+pub(crate) fn target(service: &Service, number: u16, transport: Transport) -> IntOrString {
+    let port = ports_of(service, transport).find(|port| port.port == i32::from(number));
+    port.and_then(|port| port.target_port.clone()).unwrap_or(IntOrString::Int(number.into()))
 }
 
 /// The `appProtocol` of a port that is not understood.

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -47,6 +47,7 @@ pub(crate) struct Dirty {
     pub(crate) endpoints: BTreeSet<Key>,
     pub(crate) secrets: BTreeSet<Key>,
     pub(crate) config_maps: BTreeSet<Key>,
+    pub(crate) pods: BTreeSet<Key>,
 }
 
 /// All objects, by kind and name.
@@ -58,10 +59,15 @@ pub(crate) struct Snapshot {
     slices: BTreeMap<Key, Arc<EndpointSlice>>,
     secrets: BTreeMap<Key, Arc<Secret>>,
     config_maps: BTreeMap<Key, Arc<ConfigMap>>,
+    pods: BTreeMap<Key, Arc<Pod>>,
+    /// Namespaces whose pods may not be read.
+    hidden: BTreeSet<Arc<str>>,
     /// Names of the EndpointSlices of each Service.
     slices_of: BTreeMap<Key, BTreeSet<Arc<str>>>,
     /// Services of type ExternalName do not serve.
     pub(crate) refuses_external_names: bool,
+    /// Pods come when they are asked for: one that is not there may be on its way.
+    pub(crate) asks_for_pods: bool,
 }
 
 /// Only figures: Secrets must not show.
@@ -74,6 +80,7 @@ impl std::fmt::Debug for Snapshot {
             .field("slices", &self.slices.len())
             .field("secrets", &self.secrets.len())
             .field("config_maps", &self.config_maps.len())
+            .field("pods", &self.pods.len())
             .finish_non_exhaustive()
     }
 }
@@ -100,6 +107,8 @@ impl Snapshot {
             (Kind::Secret, _) => self.secret(key, None, dirty),
             (Kind::ConfigMap, Some(Object::ConfigMap(object))) => self.config_map(key, Some(object), dirty),
             (Kind::ConfigMap, _) => self.config_map(key, None, dirty),
+            (Kind::Pod, Some(Object::Pod(object))) => self.pod(key, Some(object), dirty),
+            (Kind::Pod, _) => self.pod(key, None, dirty),
         }
     }
 
@@ -145,6 +154,27 @@ impl Snapshot {
         let same = |a: &ConfigMap, b: &ConfigMap| a.data == b.data && a.binary_data == b.binary_data;
         if replace(&mut self.config_maps, &key, object, same).is_some() {
             dirty.config_maps.insert(key);
+        }
+    }
+
+    /// Where pods come when they are asked for, one that does not come may not be read, and neither may its neighbours.
+    fn pod(&mut self, key: Key, object: Option<Arc<Pod>>, dirty: &mut Dirty) {
+        let same = |a: &Pod, b: &Pod| a.spec == b.spec && a.metadata.uid == b.metadata.uid;
+        let is_refused = object.is_none() && self.asks_for_pods && !self.pods.contains_key(&key);
+        if is_refused {
+            self.hidden.insert(key.namespace.clone());
+        } else {
+            self.hidden.remove(&key.namespace);
+        }
+        if replace(&mut self.pods, &key, object, same).is_some() || is_refused {
+            dirty.pods.insert(key);
+        }
+    }
+
+    /// Forgets all pods but those that are asked for, where they come so.
+    pub(crate) fn keep_pods(&mut self, wanted: impl Fn(&Key) -> bool) {
+        if self.asks_for_pods {
+            self.pods.retain(|key, _| wanted(key));
         }
     }
 
@@ -197,6 +227,15 @@ impl Snapshot {
         self.config_maps.get(key)
     }
 
+    pub(crate) fn get_pod(&self, key: &Key) -> Option<&Arc<Pod>> {
+        self.pods.get(key)
+    }
+
+    /// May a pod that is not there still come?
+    pub(crate) fn awaits_pods_of(&self, namespace: &str) -> bool {
+        self.asks_for_pods && !self.hidden.contains(namespace)
+    }
+
     pub(crate) fn get_class(&self, name: &str) -> Option<&Arc<IngressClass>> {
         self.classes.get(&Key::new("", name))
     }
@@ -223,6 +262,7 @@ impl Snapshot {
             Kind::EndpointSlice => &self.slices.get(&key)?.metadata,
             Kind::Secret => &self.secrets.get(&key)?.metadata,
             Kind::ConfigMap => &self.config_maps.get(&key)?.metadata,
+            Kind::Pod => &self.pods.get(&key)?.metadata,
         };
         meta.uid.as_deref()
     }
@@ -237,6 +277,7 @@ impl Snapshot {
             Kind::EndpointSlice => self.slices.get(&key).cloned().map(Object::EndpointSlice),
             Kind::Secret => self.secrets.get(&key).cloned().map(Object::Secret),
             Kind::ConfigMap => self.config_maps.get(&key).cloned().map(Object::ConfigMap),
+            Kind::Pod => self.pods.get(&key).cloned().map(Object::Pod),
         }
     }
 
@@ -248,6 +289,7 @@ impl Snapshot {
         all.extend(self.slices.values().cloned().map(Object::EndpointSlice));
         all.extend(self.secrets.values().cloned().map(Object::Secret));
         all.extend(self.config_maps.values().cloned().map(Object::ConfigMap));
+        all.extend(self.pods.values().cloned().map(Object::Pod));
         all
     }
 
@@ -260,6 +302,7 @@ impl Snapshot {
             Kind::EndpointSlice => references(&self.slices, kind),
             Kind::Secret => references(&self.secrets, kind),
             Kind::ConfigMap => references(&self.config_maps, kind),
+            Kind::Pod => references(&self.pods, kind),
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Output {
     pub external: Vec<(ClusterId, Option<ExternalName>)>,
     /// Clusters that no rule names any more.
     pub retired: Vec<ClusterId>,
+    /// Pods to be read for their readinessProbe, when others than before; where [`Options::asks_for_pods`] says so.
+    pub pods: Option<BTreeSet<ObjectRef>>,
     /// Ingresses that were looked at, and whether they are ours now.
     pub ours: Vec<(ObjectRef, bool)>,
     /// Objects whose notes changed, with all notes that hold now.
@@ -111,6 +113,7 @@ impl Translator {
     pub fn new(options: Options) -> Self {
         let mut snapshot = Snapshot::default();
         snapshot.refuses_external_names = options.disable_svc_external_name;
+        snapshot.asks_for_pods = options.asks_for_pods;
         Self {
             classless: classless_are_ours(&snapshot, &options),
             options,

@@ -141,21 +141,50 @@ fn service() -> impl Strategy<Value = Value> {
         json!([]),
     ]);
     let kind = select(vec!["ClusterIP", "ClusterIP", "ExternalName"]);
-    (namespace(), name(), ports, kind).prop_map(|(namespace, name, ports, kind)| {
+    let check = select(vec!["none", "readiness-probe", "tcp"]);
+    (namespace(), name(), ports, kind, check).prop_map(|(namespace, name, ports, kind, check)| {
         let spec = json!({"type": kind, "externalName": "example.com", "ports": ports});
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name}, "spec": spec})
+        let annotations = json!({"ingora.io/health-check": check});
+        json!({
+            "apiVersion": "v1", "kind": "Service", "spec": spec,
+            "metadata": {"namespace": namespace, "name": name, "annotations": annotations},
+        })
     })
 }
 
 fn slice() -> impl Strategy<Value = Value> {
     let addresses = proptest::collection::vec(text(&["10.0.0.1", "10.0.0.2", "nonsense"]), 0..3);
     let port = select(vec![json!({"port": 1}), json!({"name": "web", "port": 2}), json!({"name": "web", "port": 0})]);
-    (namespace(), name(), name(), addresses, port, any::<bool>()).prop_map(
-        |(namespace, name, service, addresses, port, ready)| {
+    let pod = select(vec![json!(null), target("x-a", "1"), target("x-b", "1"), target("x-b", "2"), target("y-a", "1")]);
+    (namespace(), name(), name(), addresses, port, any::<bool>(), pod).prop_map(
+        |(namespace, name, service, addresses, port, ready, pod)| {
             json!({
                 "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
                 "metadata": {"namespace": namespace, "name": name, "labels": {"kubernetes.io/service-name": service}},
-                "endpoints": [{"addresses": addresses, "conditions": {"ready": ready}}], "ports": [port],
+                "endpoints": [{"addresses": addresses, "conditions": {"ready": ready}, "targetRef": pod}], "ports": [port],
+            })
+        },
+    )
+}
+
+fn target(name: &str, uid: &str) -> Value {
+    json!({"kind": "Pod", "name": name, "uid": uid})
+}
+
+fn pod() -> impl Strategy<Value = Value> {
+    let probe = select(vec![
+        json!({"tcpSocket": {"port": 1}}),
+        json!({"httpGet": {"path": "/up", "port": "web"}}),
+        json!({"exec": {"command": ["true"]}}),
+        json!(null),
+    ]);
+    (namespace(), text(&["x-a", "x-b", "y-a", "z"]), text(&["1", "2"]), probe).prop_map(
+        |(namespace, name, uid, probe)| {
+            let containers =
+                json!([{"name": "web", "ports": [{"name": "web", "containerPort": 2}], "readinessProbe": probe}]);
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name, "uid": uid},
+                "spec": {"containers": containers},
             })
         },
     )
@@ -172,7 +201,7 @@ fn secret() -> impl Strategy<Value = Value> {
 }
 
 fn any_object() -> impl Strategy<Value = Object> {
-    prop_oneof![4 => ingress(), 4 => meeting_ingress(), 1 => class(), 4 => service(), 3 => slice(), 2 => secret()]
+    prop_oneof![4 => ingress(), 4 => meeting_ingress(), 1 => class(), 4 => service(), 3 => slice(), 2 => secret(), 2 => pod()]
         .prop_map(object)
 }
 
@@ -220,6 +249,18 @@ proptest! {
             .prop_flat_map(|objects| (Just(objects.clone()), Just(objects).prop_shuffle())),
     ) {
         prop_assert_eq!(fresh(&sorted, TIMES[0]), fresh(&shuffled, TIMES[0]));
+    }
+
+    #[test]
+    fn a_pod_that_is_no_endpoint_changes_nothing(objects in proptest::collection::vec(any_object(), 0..30), pod in pod()) {
+        let mut translator = Translator::new(options());
+        objects.into_iter().for_each(|object| translator.apply(Change::Set(object)));
+        translator.publish(TIMES[0]);
+        let mut stranger = pod;
+        stranger["metadata"]["name"] = json!("stranger-a");
+        translator.apply(Change::Set(object(stranger)));
+        let output = translator.publish(TIMES[0]);
+        prop_assert!(output.table.is_none() && output.policies.is_empty() && output.notes.is_empty());
     }
 
     #[test]

@@ -18,6 +18,12 @@ The flags of the binary decide which features there are.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
+{{- if .Values.controller.healthCheck.readinessProbe }}
+# The readinessProbe of some pods of each Service that asks for it.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get]
+{{- end }}
 {{- if include "ingora.has" (list . "update-status") }}
 # Addresses of Ingresses, and events of what cannot be served; an event of a Service names its uid.
 - apiGroups: [networking.k8s.io]

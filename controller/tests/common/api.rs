@@ -127,6 +127,11 @@ impl Api {
         self.store.lock().unwrap().forbidden.insert(resource.to_owned());
     }
 
+    /// Takes [`Api::forbid`] back.
+    pub(crate) fn permit(&self, resource: &str) {
+        self.store.lock().unwrap().forbidden.remove(resource);
+    }
+
     /// Forbids lists and watches only.
     pub(crate) fn forbid_listing(&self, resource: &str) {
         self.store.lock().unwrap().unlisted.insert(resource.to_owned());

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use features::{Check, CheckKind, ClusterPolicy, Pattern};
+use features::{Check, CheckKind, ClusterPolicy, Pattern, check_field};
 use http::Response;
 use tonic_health::ServingStatus;
 
-use crate::support::{Backend, GrpcBackend, Mood, Moody, Rig, Site, Spec, eventually, full};
+use crate::support::{Backend, Client, GrpcBackend, Mood, Moody, Rig, Site, Spec, eventually, full};
 
 fn http(path: &str) -> CheckKind {
     let (path, host, statuses) = (path.into(), "".into(), [(200, 399)].into());
-    CheckKind::Http { http2: false, tls: false, path, host, statuses, body: None }
+    CheckKind::Http { http2: false, tls: false, path, host, headers: [].into(), statuses, body: None }
 }
 
 fn policy(kind: CheckKind) -> ClusterPolicy {
@@ -58,9 +58,9 @@ async fn an_http_check_sees_statuses_and_bodies() {
     })
     .await;
     let other = Backend::echo("status: well").await;
-    let CheckKind::Http { http2, tls, path, host, statuses, .. } = http("/healthz") else { unreachable!() };
+    let CheckKind::Http { http2, tls, path, host, headers, statuses, .. } = http("/healthz") else { unreachable!() };
     let body = Some(Pattern::new("^status: w[a-z]+$", false).unwrap());
-    let kind = CheckKind::Http { http2, tls, path, host, statuses, body };
+    let kind = CheckKind::Http { http2, tls, path, host, headers, statuses, body };
     let rig = rig(kind, [pod.address, other.address]).await;
     eventually("a check", || async { pod.seen().iter().any(|seen| seen.target == "/healthz").then_some(()) }).await;
     await_ejected(&rig, 0.0).await;
@@ -68,6 +68,39 @@ async fn an_http_check_sees_statuses_and_bodies() {
     await_ejected(&rig, 1.0).await;
     sick.store(false, Ordering::SeqCst);
     await_ejected(&rig, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_readiness_probe_on_a_port_of_its_own_decides_over_the_served_one() {
+    let sick = Arc::new(AtomicBool::new(false));
+    let state = sick.clone();
+    let kubelets = Backend::handling(move |request| {
+        let asked = request.headers().get("x-probe").is_some_and(|value| value == "1");
+        let well = asked && request.uri().path() == "/ready" && !state.load(Ordering::SeqCst);
+        async move { Response::builder().status(if well { 200 } else { 500 }).body(full("")).unwrap() }
+    })
+    .await;
+    // The other one has nobody on that port.
+    let pods = [Backend::echo("probed").await, Backend::elsewhere("deaf").await];
+    let CheckKind::Http { http2, tls, path, statuses, body, .. } = http("/ready") else { unreachable!() };
+    let headers = [check_field("X-Probe", "1").unwrap()].into();
+    let kind = CheckKind::Http { http2, tls, path, host: "shop.test".into(), headers, statuses, body };
+    let mut policy = policy(kind);
+    let check = Check { port: Some(kubelets.address.port()), ..(**policy.check.as_ref().unwrap()).clone() };
+    policy.check = Some(Arc::new(check));
+    let addresses = pods.each_ref().map(|pod| pod.address);
+    let site = Site::default().rule(Spec::to("app")).endpoints("app", addresses).policy("app", policy);
+    let rig = Rig::start(site).await;
+    await_ejected(&rig, 1.0).await;
+    let mut client = Client::h1(rig.http).await;
+    for _ in 0..4 {
+        assert_eq!(client.get("a.test", "/").await.body, "probed");
+    }
+    assert!(kubelets.seen().iter().all(|seen| seen.header("host") == Some("shop.test")));
+    sick.store(true, Ordering::SeqCst);
+    await_ejected(&rig, 2.0).await;
+    sick.store(false, Ordering::SeqCst);
+    await_ejected(&rig, 1.0).await;
 }
 
 #[tokio::test]
@@ -91,7 +124,7 @@ async fn checks_speak_http2_and_tls() {
 
 fn kind(http2: bool, tls: bool) -> CheckKind {
     let (path, host, statuses) = ("/healthz".into(), "backend.test".into(), [(200, 299)].into());
-    CheckKind::Http { http2, tls, path, host, statuses, body: None }
+    CheckKind::Http { http2, tls, path, host, headers: [].into(), statuses, body: None }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub(crate) fn object(value: serde_json::Value) -> Object {
             "Service" => Object::Service(Arc::new(serde_json::from_value(value)?)),
             "EndpointSlice" => Object::EndpointSlice(Arc::new(serde_json::from_value(value)?)),
             "ConfigMap" => Object::ConfigMap(Arc::new(serde_json::from_value(value)?)),
+            "Pod" => Object::Pod(Arc::new(serde_json::from_value(value)?)),
             "Secret" => Object::Secret(Arc::new(serde_json::from_value(value)?)),
             other => panic!("kind {other:?}"),
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use features::{Check, CheckKind, Protocol, Route, Upstream};
+use http::{HeaderName, HeaderValue, header};
 use pingora::connectors::TransportConnector;
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession;
@@ -40,6 +41,8 @@ struct Question<'a> {
     method: &'static str,
     path: &'a str,
     host: &'a str,
+    /// Further fields.
+    headers: &'a [(HeaderName, HeaderValue)],
     /// With the fields of gRPC.
     message: Option<Bytes>,
 }
@@ -73,7 +76,7 @@ impl Prober {
         let host = if labels.host.is_empty() || labels.host.contains('*') { &own } else { &*labels.host };
         let path = if is_path(&labels.path) { &*labels.path } else { "/" };
         let peer = peer(address, &rule.policy.upstream, Waits::of(&rule.policy.upstream));
-        let reply = self.send(&peer, Question { method: "HEAD", path, host, message: None }, 0).await?;
+        let reply = self.send(&peer, Question { method: "HEAD", path, host, headers: &[], message: None }, 0).await?;
         if matches!(reply.status, 502..=504) { Err(format!("status {}", reply.status)) } else { Ok(()) }
     }
 
@@ -89,12 +92,12 @@ impl Prober {
                 let connector = self.transport.get_or_init(|| TransportConnector::new(None));
                 connector.get_stream(&*peer).await.map(drop).map_err(|error| error.to_string())
             }
-            CheckKind::Http { http2, tls, path, host, statuses, body } => {
+            CheckKind::Http { http2, tls, path, host, headers, statuses, body } => {
                 let mut peer = plain_peer(address, protocol(*http2, *tls), check.timeout);
                 name(&mut peer, host);
                 let host = or_own(host);
                 let limit = if body.is_some() { BODY } else { 0 };
-                let question = Question { method: "GET", path, host: &host, message: None };
+                let question = Question { method: "GET", path, host: &host, headers, message: None };
                 let reply = self.send(&peer, question, limit).await?;
                 if !statuses.iter().any(|(first, last)| (*first..=*last).contains(&reply.status)) {
                     return Err(format!("status {}", reply.status));
@@ -114,6 +117,7 @@ impl Prober {
                     method: "POST",
                     path: "/grpc.health.v1.Health/Check",
                     host: &host,
+                    headers: &[],
                     message: Some(grpc_request(service)),
                 };
                 let reply = self.send(&peer, question, BODY).await?;
@@ -193,7 +197,12 @@ fn head(question: &Question<'_>, http2: bool, tls: bool) -> Result<RequestHeader
     } else {
         head.insert_header("Host", question.host).map_err(text)?;
     }
-    head.insert_header("User-Agent", "ingora-health-check").map_err(text)?;
+    if !question.headers.iter().any(|(name, _)| name == header::USER_AGENT) {
+        head.insert_header("User-Agent", "ingora-health-check").map_err(text)?;
+    }
+    for (name, value) in question.headers {
+        head.append_header(name.clone(), value.clone()).map_err(text)?;
+    }
     if question.message.is_some() {
         head.insert_header("Content-Type", "application/grpc").map_err(text)?;
         head.insert_header("TE", "trailers").map_err(text)?;

@@ -87,8 +87,17 @@ impl Backend {
         Self::start(Talk::Tls(acceptor), echo(name)).await
     }
 
+    /// As [`Backend::echo`], on another address than all others.
+    pub(crate) async fn elsewhere(name: &'static str) -> Self {
+        Self::on("127.0.0.2:0", Talk::Http1, echo(name)).await
+    }
+
     async fn start(talk: Talk, handler: Handler) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on("127.0.0.1:0", talk, handler).await
+    }
+
+    async fn on(address: &str, talk: Talk, handler: Handler) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let record = seen.clone();
