@@ -89,8 +89,15 @@ async fn a_pod_that_hangs_leaves_while_its_requests_still_wait() {
     let before = pods[2].seen();
     assert_eq!(failures(&rig, 40).await, 0);
     assert_eq!(pods[2].seen(), before);
+    eventually("a probe that hangs", || async { (pods[2].probed() > 0).then_some(()) }).await;
     pods[2].turn(Mood::Good).await;
+    let good = Instant::now();
     await_ejected(&rig, 0.0).await;
+    assert!(
+        good.elapsed() < Duration::from_millis(500),
+        "the next probe waited for the one that hangs: {:?}",
+        good.elapsed()
+    );
 }
 
 #[tokio::test]

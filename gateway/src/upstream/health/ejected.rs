@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use features::Check;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use super::probe::Probe;
 use super::{EndpointChange, EndpointEvent, Health, Suspect, Why};
@@ -16,6 +18,10 @@ const PATIENCE: u32 = 8;
 
 /// For one probe.
 const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Probes that may wait for an answer at a time: one that an endpoint never answers does not keep the next one waiting, and
+/// they do not heap up at an endpoint that is only slow.
+const AT_A_TIME: usize = 4;
 
 /// What was much slower than the others is left alone for so long.
 const SLOW_REST: Duration = Duration::from_secs(10);
@@ -51,28 +57,42 @@ fn strike(health: &Health, suspect: &Suspect) -> u32 {
 /// False when no cluster has it any more.
 async fn wait_until_it_passes(health: &Health, suspect: &Suspect, ejected: Instant, strikes: u32) -> bool {
     let rest = SHORTEST.saturating_mul(1 << strikes.saturating_sub(1).min(10)).min(LONGEST);
-    let mut pause = if suspect.why == Why::Slow { SLOW_REST.max(rest) } else { rest };
-    let mut passed = 0;
+    let first = if suspect.why == Why::Slow { SLOW_REST.max(rest) } else { rest };
+    let address = suspect.endpoint.address();
+    let mut due = ejected + jittered(first);
+    let (mut needed, mut passed) = (1, 0);
+    let mut probes = FuturesUnordered::new();
     loop {
-        tokio::time::sleep(jittered(pause)).await;
-        let clusters = health.clusters_of(&suspect.endpoint);
-        if clusters.is_empty() {
-            return false;
-        }
-        let check = clusters.iter().find_map(|cluster| cluster.policy().check.clone());
-        let needed = check.as_ref().map_or(1, |check| check.rise.max(1));
-        let (probe, timeout) = probe(suspect, check);
-        match health.prober.run(&probe, suspect.endpoint.address(), timeout).await {
-            Ok(()) => passed += 1,
-            Err(error) => {
-                passed = 0;
-                tracing::debug!(endpoint = %suspect.endpoint.address(), error, "an ejected endpoint failed a probe");
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {
+                let clusters = health.clusters_of(&suspect.endpoint);
+                if clusters.is_empty() {
+                    return false;
+                }
+                due = Instant::now() + jittered((ejected.elapsed() / PATIENCE).clamp(SHORTEST, LONGEST));
+                if probes.len() < AT_A_TIME {
+                    let check = clusters.iter().find_map(|cluster| cluster.policy().check.clone());
+                    needed = check.as_ref().map_or(1, |check| check.rise.max(1));
+                    let (probe, timeout) = probe(suspect, check);
+                    probes.push(async move { health.prober.run(&probe, address, timeout).await });
+                }
+            }
+            Some(outcome) = probes.next() => match outcome {
+                Ok(()) => {
+                    passed += 1;
+                    if passed >= needed {
+                        return true;
+                    }
+                    // What began earlier and still waits says nothing any more.
+                    probes.clear();
+                    due = Instant::now() + jittered(SHORTEST);
+                }
+                Err(error) => {
+                    passed = 0;
+                    tracing::debug!(endpoint = %address, error, "an ejected endpoint failed a probe");
+                }
             }
         }
-        if passed >= needed {
-            return true;
-        }
-        pause = if passed > 0 { SHORTEST } else { (ejected.elapsed() / PATIENCE).clamp(SHORTEST, LONGEST) };
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Moody {
     pub(crate) address: SocketAddr,
     mood: watch::Sender<Mood>,
     seen: Arc<AtomicUsize>,
+    probed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -40,12 +41,13 @@ impl Moody {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mood, moods) = watch::channel(Mood::Good);
-        let seen = Arc::<AtomicUsize>::default();
-        let task = tokio::spawn(live(listener, address, moods, name, seen.clone()));
-        Self { address, mood, seen, task }
+        let (seen, probed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let task = tokio::spawn(live(listener, address, moods, name, [seen.clone(), probed.clone()]));
+        Self { address, mood, seen, probed, task }
     }
 
-    /// Turns; returns when the next connection meets the new mood. Open connections end.
+    /// Turns; returns when the next connection meets the new mood. Open connections end, but for requests that hang:
+    /// they go on hanging.
     pub(crate) async fn turn(&self, mood: Mood) {
         self.mood.send_replace(mood);
         let refuses = mood == Mood::Refuses;
@@ -58,6 +60,11 @@ impl Moody {
     /// Requests for `/` so far, whatever became of them, but HEAD: that is what probes are.
     pub(crate) fn seen(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
+    }
+
+    /// HEAD requests so far.
+    pub(crate) fn probed(&self) -> usize {
+        self.probed.load(Ordering::SeqCst)
     }
 }
 
@@ -72,7 +79,7 @@ async fn live(
     address: SocketAddr,
     mut moods: watch::Receiver<Mood>,
     name: &'static str,
-    seen: Arc<AtomicUsize>,
+    counts: [Arc<AtomicUsize>; 2],
 ) {
     let mut listener = Some(listener);
     loop {
@@ -93,18 +100,23 @@ async fn live(
             tokio::select! {
                 accepted = open.accept() => {
                     let Ok((stream, _)) = accepted else { continue };
-                    connections.spawn(serve(Wire::new(stream), mood, name, seen.clone()));
+                    connections.spawn(serve(Wire::new(stream), mood, name, counts.clone()));
                 }
                 _ = moods.changed() => break,
             }
         }
+        if mood == Mood::Hangs {
+            connections.detach_all();
+        }
     }
 }
 
-async fn serve(mut wire: Wire<TcpStream>, mood: Mood, name: &'static str, seen: Arc<AtomicUsize>) {
+async fn serve(mut wire: Wire<TcpStream>, mood: Mood, name: &'static str, [seen, probed]: [Arc<AtomicUsize>; 2]) {
     while let Some(head) = wire.try_head().await {
         let is_head = head.first.starts_with("HEAD");
-        if !is_head && head.target() == "/" {
+        if is_head {
+            probed.fetch_add(1, Ordering::SeqCst);
+        } else if head.target() == "/" {
             seen.fetch_add(1, Ordering::SeqCst);
         }
         let body = if is_head { "" } else { name };
