@@ -200,13 +200,16 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         _: &HttpPeer,
-        _: std::os::fd::RawFd,
+        socket: std::os::fd::RawFd,
         digest: Option<&Digest>,
         context: &mut Context,
     ) -> Result<()> {
+        if reused {
+            peer::check_open(session, socket).await?;
+        }
         peer::check_version(context, digest)?;
         peer::connected(self, context, reused);
         Ok(())

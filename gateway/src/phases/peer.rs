@@ -1,9 +1,11 @@
 //! Which endpoint gets the request, and how long it may take.
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use features::{Balance, Protocol, Route, Upstream};
 use pingora::protocols::Digest;
+use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
@@ -92,6 +94,29 @@ pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Resul
     );
     error.esource = ErrorSource::Upstream;
     Err(error)
+}
+
+/// What must not be sent twice is not sent at all on a kept connection that the endpoint has closed: this asks the kernel, as the
+/// event of the close may still wait. Other requests need not, since they are sent again.
+///
+/// # Errors
+/// When it is closed; nothing has been sent.
+pub(crate) async fn check_open(session: &Session, socket: RawFd) -> Result<()> {
+    if session.req_header().method.is_idempotent() || !is_closed(socket) {
+        return Ok(());
+    }
+    // Lets the events in, so that the next try meets no other connection that was closed at the same time.
+    tokio::task::yield_now().await;
+    let mut error = Error::explain(ErrorType::ConnectionClosed, "the endpoint has closed the kept connection");
+    error.esource = ErrorSource::Upstream;
+    error.set_retry(true);
+    Err(error)
+}
+
+/// Has the other side closed or reset a TCP connection?
+fn is_closed(socket: RawFd) -> bool {
+    // TCP_CLOSE and TCP_CLOSE_WAIT of the kernel.
+    get_tcp_info(socket).is_ok_and(|info| matches!(info.tcpi_state, 7 | 8))
 }
 
 /// The head of an answer came from the endpoint.
@@ -212,6 +237,20 @@ mod tests {
     use features::Retry;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_kernel_tells_which_connections_are_closed() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut kept = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (other, _) = listener.accept().unwrap();
+        assert!(!is_closed(kept.as_raw_fd()));
+        drop(other);
+        assert_eq!(kept.read(&mut [0]).unwrap(), 0);
+        assert!(is_closed(kept.as_raw_fd()));
+        assert!(!is_closed(listener.as_raw_fd()), "what cannot tell counts as open");
+    }
 
     #[test]
     fn a_try_waits_no_longer_than_the_shortest_limit() {

@@ -236,7 +236,9 @@ async fn many_clients_are_all_served_within_the_limits() {
             }
         })
     });
-    bounded("the clients", futures::future::try_join_all(clients)).await.unwrap();
+    // Each answer has a limit of time of its own; how long a thousand take is the machine's business.
+    futures::future::try_join_all(clients).await.unwrap();
+    assert_eq!(slow.targets().len(), 1_000);
     assert!(slow.most.load(SeqCst) <= 2, "{}", slow.most.load(SeqCst));
     waiting(&rig, 0.0).await;
 }

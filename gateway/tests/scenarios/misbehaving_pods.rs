@@ -214,6 +214,35 @@ async fn a_kept_connection_that_closes_under_a_request_is_nothing_a_client_sees(
     }
 }
 
+#[tokio::test]
+async fn a_kept_connection_that_is_closed_already_is_used_for_nothing_not_even_a_post() {
+    let closes: [fn(Wire<TcpStream>); 2] = [drop, reset];
+    for close in closes {
+        let (may, closed) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (permits, done) = (may.clone(), closed.clone());
+        let pod = Scripted::start(move |mut wire| {
+            let (permits, done) = (permits.clone(), done.clone());
+            async move {
+                let head = wire.head().await;
+                wire.body(&head).await;
+                wire.send(GOOD).await;
+                permits.acquire().await.unwrap().forget();
+                close(wire);
+                done.add_permits(1);
+            }
+        })
+        .await;
+        let rig = Rig::start(site(Spec::to("app"), [pod.address])).await;
+        for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+            for body in ["", "body"].repeat(20) {
+                assert_eq!(client.post("a.test", "/", body).await.text(), "good");
+                may.add_permits(1);
+                closed.acquire().await.unwrap().forget();
+            }
+        }
+    }
+}
+
 /// Speaks HTTP/2: answers the first stream of each connection with 200, announces the end and refuses all further ones.
 async fn going_away_after_one() -> Scripted {
     Scripted::start(|mut wire| async move {
