@@ -5,10 +5,10 @@ use crate::{Edits, Feature, Keys, Request, RuleFacts, Verdict};
 const APP_ROOT: Key<String> = Key {
     row: Row {
         name: "app-root",
-        sentence: "Redirects requests for exactly `/` to this path with 302.",
+        sentence: "Redirects requests for exactly `/` of each host of the Ingress to this path with 302, whoever serves `/`.",
         default: "none",
         example: "/app",
-        support: Support::Approximated("Holds where a path of the Ingress serves `/`; ingress-nginx redirects the root of the host always."),
+        support: Support::Honoured,
     },
     parse: |text| {
         let sound = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\<>`{}|^;$".contains(&byte));

@@ -37,16 +37,18 @@ pub(crate) fn merge<'a>(host: &HostPattern, contributions: &[(&'a Key, &'a [Cand
     let mut winners: BTreeMap<&PathMatch, (&Key, &Candidate)> = BTreeMap::new();
     let mut shadowed: BTreeMap<Key, Vec<Note>> = BTreeMap::new();
     let all = || contributions.iter().flat_map(|(key, list)| list.iter().map(move |candidate| (*key, candidate)));
-    // A default backend serves the root only where no rule does.
-    let rules = all().filter(|(_, candidate)| candidate.place != Place::DefaultBackend);
+    // Who redirects the root has it before everybody; a default backend serves it only where no rule does.
+    let roots = all().filter(|(_, candidate)| candidate.place == Place::AppRoot);
+    let rules = all().filter(|(_, candidate)| !matches!(candidate.place, Place::DefaultBackend | Place::AppRoot));
     let fallbacks = all().filter(|(_, candidate)| candidate.place == Place::DefaultBackend);
-    for (key, candidate) in rules.chain(fallbacks) {
+    for (key, candidate) in roots.chain(rules).chain(fallbacks) {
         match winners.get(&candidate.rule.path) {
             None => {
                 winners.insert(&candidate.rule.path, (key, candidate));
             }
             // An Ingress may well have both a rule for the root and a default backend.
             Some((winner, _)) if *winner == key && candidate.place == Place::DefaultBackend => {}
+            Some((winner, first)) if *winner == key && first.place == Place::AppRoot => {}
             Some((winner, first)) => {
                 shadowed.entry(key.clone()).or_default().extend(lost(host, key, candidate, winner, first))
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use features::annotation::{Config, OnError};
 use features::{
-    Backend, Balance, ClusterSettings, HostSettings, Input, Labels, NoObjects, Resolved, Route, RuleFacts, Settings,
-    Upstream, WwwRedirect,
+    Backend, Balance, ClusterSettings, Configured, HostSettings, Input, Labels, NoObjects, Resolved, Route, RuleFacts,
+    Settings, Upstream, WwwRedirect,
 };
 use k8s_openapi::api::networking::v1::{Ingress, IngressSpec};
 use table::{ClusterId, HostPattern, PathMatch, Rule, Rules};
@@ -31,6 +31,8 @@ pub(crate) enum Place {
     Path { rule: u32, path: u32 },
     /// `spec.defaultBackend`.
     DefaultBackend,
+    /// The annotation `app-root`, which has the root of each host.
+    AppRoot,
 }
 
 impl Place {
@@ -38,7 +40,7 @@ impl Place {
     pub(crate) fn backend(self) -> String {
         match self {
             Self::Path { .. } => format!("{self}.backend"),
-            Self::DefaultBackend => self.to_string(),
+            Self::DefaultBackend | Self::AppRoot => self.to_string(),
         }
     }
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Place {
         match self {
             Self::Path { rule, path } => write!(f, "spec.rules[{rule}].http.paths[{path}]"),
             Self::DefaultBackend => f.write_str("spec.defaultBackend"),
+            Self::AppRoot => f.write_str("annotation app-root"),
         }
     }
 }
@@ -153,6 +156,7 @@ pub(crate) fn translate(
 
     let mut texts = Texts::new(key);
     let mut kept = Kept::new(&before.hosts);
+    let mut roots = BTreeMap::new();
     for draft in drafts {
         let settings = annotations.settings(facts(&draft.host), draft.target.protocol, draft.target.balance);
         let backend = match (&closed, &draft.target.cluster) {
@@ -164,11 +168,22 @@ pub(crate) fn translate(
             }
         };
         let forces_regex = settings.paths.forces_regex(&draft.text);
-        let policy = route(texts.labels(&draft), backend, settings, &draft.text);
+        let labels = texts.labels(&draft);
+        if settings.plan.iter().any(|feature| matches!(feature, Configured::AppRoot(_))) {
+            let root = || app_root(labels.clone(), backend.clone(), settings);
+            roots.entry(draft.host.clone()).or_insert_with(root);
+        }
+        let policy = route(labels, backend, settings, &draft.text);
         let rule = kept.reuse(&draft.host, Rule { policy, path: draft.path });
         let Draft { place, text, path_type, .. } = draft;
         let candidate = Candidate { place, text, path_type, forces_regex, rule };
         part.hosts.entry(draft.host).or_default().push(candidate);
+    }
+    for (host, root) in roots {
+        let (text, path_type) = ("/$".into(), PathType::Exact);
+        let rule = kept.reuse(&host, root);
+        let candidate = Candidate { place: Place::AppRoot, text, path_type, forces_regex: false, rule };
+        part.hosts.entry(host).or_default().push(candidate);
     }
     part.aliases = annotations.aliases();
     if let Some(status) = annotations.www_redirect() {
@@ -267,6 +282,12 @@ fn tls_facts(part: &mut RulesPart, context: &Context<'_>) -> BTreeMap<HostPatter
         part.dependencies.extend(patterns.into_iter().flatten().map(Dependency::TlsHost));
     }
     facts
+}
+
+/// The rule of a host's root that redirects, whoever serves the root otherwise.
+fn app_root(labels: Labels, backend: Backend, settings: &Settings) -> Rule<Route> {
+    let labels = Labels { path: "/".into(), ..labels };
+    Rule { path: PathMatch::Exact("/".into()), policy: route(labels, backend, settings, "/") }
 }
 
 fn route(labels: Labels, backend: Backend, settings: &Settings, path: &str) -> Route {

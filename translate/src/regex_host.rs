@@ -18,8 +18,8 @@ use crate::text::Quoted;
 /// Names that a note lists.
 const NAMED: usize = 3;
 
-/// Longer paths first, of the same length the greater text, as ingress-nginx writes its locations.
-type Order<'a> = (Reverse<usize>, Reverse<&'a str>, bool);
+/// Who redirects the root first, then longer paths, of the same length the greater text, as ingress-nginx writes its locations.
+type Order<'a> = (bool, Reverse<usize>, Reverse<&'a str>, bool);
 
 /// Merges what Ingresses want, given in the order of their seniority.
 pub(crate) fn merge<'a>(host: &HostPattern, contributions: &[(&'a Key, &'a [Candidate])]) -> Merged {
@@ -31,7 +31,8 @@ pub(crate) fn merge<'a>(host: &HostPattern, contributions: &[(&'a Key, &'a [Cand
     let fallbacks = all().filter(|(_, candidate)| is_fallback(candidate));
     for (key, candidate) in rules.chain(fallbacks) {
         let exact = matches!(candidate.rule.path, PathMatch::Exact(_));
-        let order = (Reverse(candidate.text.len()), Reverse(&*candidate.text), exact);
+        let order =
+            (candidate.place != Place::AppRoot, Reverse(candidate.text.len()), Reverse(&*candidate.text), exact);
         match winners.get(&order) {
             None => {
                 winners.insert(order, (key, candidate));

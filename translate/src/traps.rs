@@ -44,11 +44,11 @@ impl<'a> Seen<'a> {
         Notes::new(self.key.reference(Kind::Ingress))
     }
 
-    /// What its rules want, those of its default backend apart.
+    /// What its rules want, those of its paths.
     fn candidates(&self) -> impl Iterator<Item = (&'a HostPattern, &'a Candidate)> {
         let hosts = self.state.rules.hosts.iter();
         let all = hosts.flat_map(|(host, list)| list.iter().map(move |candidate| (host, candidate)));
-        all.filter(|(_, candidate)| candidate.place != Place::DefaultBackend)
+        all.filter(|(_, candidate)| matches!(candidate.place, Place::Path { .. }))
     }
 }
 
