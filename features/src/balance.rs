@@ -89,15 +89,15 @@ const SUBSET: Key<bool> = Key {
 const SUBSET_SIZE: Key<u16> = Key {
     row: Row {
         name: "upstream-hash-by-subset-size",
-        sentence: "The number of endpoints of a hash key, 1 to 16; 0 is 3.",
+        sentence: "The number of endpoints of a hash key; 0 is 3.",
         default: "3",
         example: "2",
-        support: Support::Approximated("at most 16; ingress-nginx has no limit"),
+        support: Support::Honoured,
     },
     parse: |text| match number(text)? {
         0 => Ok(3),
-        size @ 1..=16 => u16::try_from(size).map_err(|error| error.to_string()),
-        _ => Err("is not a whole number from 0 to 16".to_owned()),
+        // No cluster has more endpoints than that.
+        size => Ok(u16::try_from(size).unwrap_or(u16::MAX)),
     },
     on_error: OnError::Default,
 };
@@ -189,7 +189,7 @@ mod tests {
     fn a_subset_has_three_endpoints_unless_said() {
         let hash = ("upstream-hash-by", "$host");
         let subset = ("upstream-hash-by-subset", "true");
-        for (size, want) in [("0", 3), ("5", 5), ("99", 3)] {
+        for (size, want) in [("0", 3), ("5", 5), ("99", 99)] {
             let read = settings(&[hash, subset, ("upstream-hash-by-subset-size", size)]).balance;
             assert_eq!(read, Balance::Hash { bound: None, subset: want });
         }

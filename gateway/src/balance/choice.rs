@@ -14,9 +14,6 @@ const QUIET: u32 = 8;
 /// While the endpoints of the own zone that work are at least 1 / 1.4 of all of them, they take everything.
 const HEADROOM: f32 = 1.4;
 
-/// The largest subset of a hash key.
-const SUBSET: usize = 16;
-
 /// An endpoint as a cluster has it.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -30,13 +27,31 @@ pub struct Member {
     pub near: bool,
 }
 
+/// What hashing chooses from.
+#[derive(Debug)]
+struct Circle {
+    /// Ordered by identity, so that the neighbours of an endpoint are the same in every replica and others than its
+    /// neighbours by address, which may run on the same node.
+    endpoints: Box<[Arc<Endpoint>]>,
+    ring: Ring,
+}
+
+impl Circle {
+    fn new(members: &[Arc<Endpoint>]) -> Self {
+        let mut endpoints: Box<[_]> = members.into();
+        endpoints.sort_by_cached_key(|endpoint| hash::endpoint(endpoint.address()));
+        let ring = Ring::new(&endpoints);
+        Self { endpoints, ring }
+    }
+}
+
 /// The endpoints of a cluster that may get requests: the ready ones, or else those that drain.
 #[derive(Debug, Default)]
 pub struct Members {
     list: Box<[Member]>,
     endpoints: Box<[Arc<Endpoint>]>,
     /// Made when a rule first asks for it.
-    ring: OnceLock<Ring>,
+    circle: OnceLock<Circle>,
     /// Identities and indices, sorted; made when a rule first asks for it.
     identities: OnceLock<Box<[(u64, u32)]>>,
 }
@@ -49,9 +64,9 @@ impl Members {
         let wanted = all.iter().all(|member| member.draining);
         let list: Box<[Member]> = all.iter().filter(|member| member.draining == wanted).cloned().collect();
         let endpoints = list.iter().map(|member| member.endpoint.clone()).collect();
-        let this = Self { list, endpoints, ring: OnceLock::new(), identities: OnceLock::new() };
-        if before.ring.get().is_some() {
-            this.ring();
+        let this = Self { list, endpoints, circle: OnceLock::new(), identities: OnceLock::new() };
+        if before.circle.get().is_some() {
+            this.circle();
         }
         if before.identities.get().is_some() {
             this.identities();
@@ -65,8 +80,8 @@ impl Members {
         &self.list
     }
 
-    fn ring(&self) -> &Ring {
-        self.ring.get_or_init(|| Ring::new(&self.endpoints))
+    fn circle(&self) -> &Circle {
+        self.circle.get_or_init(|| Circle::new(&self.endpoints))
     }
 
     fn identities(&self) -> &[(u64, u32)] {
@@ -190,10 +205,10 @@ impl Choice {
 
     fn hashed(&self, bound: Option<u16>, size: usize, turn: &AtomicUsize, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
         let Some(key) = ask.key else { return self.pick(Balance::RoundRobin, turn, ask) };
-        let mut usable = self.from(key).filter(|endpoint| self.may(endpoint, ask));
         if size > 1 {
-            return subset(usable, size, ask).or_else(|| self.untried(key, ask));
+            return self.subset(key, size, ask).or_else(|| self.untried(key, ask));
         }
+        let mut usable = self.from(key).filter(|endpoint| self.may(endpoint, ask));
         let Some(first) = usable.next() else { return self.untried(key, ask) };
         let Some(bound) = bound.filter(|_| first.in_flight() >= QUIET) else { return Some(first) };
         let limit = self.most_load(bound, ask);
@@ -221,7 +236,36 @@ impl Choice {
     }
 
     fn from(&self, key: u64) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.members.ring().from(key).filter_map(|index| self.members.endpoints.get(index))
+        let circle = self.members.circle();
+        circle.ring.from(key).filter_map(|index| circle.endpoints.get(index))
+    }
+
+    /// A random one of a key's endpoint and those that follow it on the circle.
+    fn subset(&self, key: u64, size: usize, ask: &Ask<'_>) -> Option<&Arc<Endpoint>> {
+        let circle = self.members.circle();
+        let all = &*circle.endpoints;
+        let start = circle.ring.from(key).next()?;
+        #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
+        let random = ask.random as u32;
+        let at = start + below(random, size.min(all.len()));
+        let chosen = all.get(at).or_else(|| all.get(at.checked_sub(all.len())?))?;
+        if self.may(chosen, ask) { Some(chosen) } else { self.subset_of_usable(all, start, size, ask) }
+    }
+
+    /// Those that follow take the places of those that cannot be used.
+    #[cold]
+    fn subset_of_usable<'e>(
+        &self,
+        all: &'e [Arc<Endpoint>],
+        start: usize,
+        size: usize,
+        ask: &Ask<'_>,
+    ) -> Option<&'e Arc<Endpoint>> {
+        let (before, after) = all.split_at_checked(start)?;
+        let usable = || after.iter().chain(before).filter(|endpoint| self.may(endpoint, ask)).take(size);
+        #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
+        let index = below(mix(ask.random) as u32, usable().count());
+        usable().nth(index)
     }
 
     fn may(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> bool {
@@ -248,28 +292,6 @@ impl Choice {
         let sum: u64 = (0..number).map(load).sum();
         ((sum + 1) * u64::from(bound)).div_ceil(100 * number.max(1) as u64)
     }
-}
-
-/// A random one of the first few different endpoints.
-fn subset<'e>(
-    endpoints: impl Iterator<Item = &'e Arc<Endpoint>>,
-    size: usize,
-    ask: &Ask<'_>,
-) -> Option<&'e Arc<Endpoint>> {
-    let (mut found, mut number): ([Option<&Arc<Endpoint>>; SUBSET], usize) = ([None; SUBSET], 0);
-    for endpoint in endpoints {
-        if found.iter().flatten().any(|known| Arc::ptr_eq(known, endpoint)) {
-            continue;
-        }
-        match found.get_mut(number) {
-            Some(free) if number < size => *free = Some(endpoint),
-            _ => break,
-        }
-        number += 1;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "half of the number is what is wanted")]
-    let index = below(ask.random as u32, number);
-    found.get(index).copied().flatten()
 }
 
 #[cfg(test)]

@@ -142,6 +142,24 @@ fn a_subset_has_its_size() {
         assert!(counts.values().all(|count| *count > 50), "{counts:?}");
     }
     assert!(counts(&self::choice(&all(2)), hash(None, 3), 50, |_| Some(1)).len() == 2);
+    assert_eq!(counts(&self::choice(&all(40)), hash(None, 30), 3_000, |_| Some(1)).len(), 30);
+}
+
+#[test]
+fn a_subset_keeps_its_size_when_one_of_it_is_out() {
+    let members = all(10);
+    let before = counts(&choice(&members), hash(None, 3), 300, |_| Some(7));
+    let gone = *before.keys().next().unwrap();
+    let tried = members.iter().map(|member| member.endpoint.address()).find(|address| address.port() == gone).unwrap();
+    let choice = choice(&members);
+    let turn = AtomicUsize::new(0);
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..300 {
+        let ask = Ask { now: 0, random: mix(number), tried: &[tried], key: Some(7) };
+        seen.insert(choice.pick(hash(None, 3), &turn, &ask).unwrap().address().port());
+    }
+    assert!(seen.len() == 3 && !seen.contains(&gone), "{seen:?}");
+    assert!(before.keys().filter(|port| seen.contains(port)).count() == 2, "the others stay: {before:?} {seen:?}");
 }
 
 fn sticky(persistent: bool) -> Balance {
