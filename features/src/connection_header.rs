@@ -7,10 +7,10 @@ use crate::{Edits, Feature, Keys, Request, RuleFacts, Verdict};
 const CONNECTION: Key<HeaderValue> = Key {
     row: Row {
         name: "connection-proxy-header",
-        sentence: "The Connection field that endpoints get: close or keep-alive. WebSockets do not work with it.",
+        sentence: "The Connection field that endpoints get: close or keep-alive. WebSockets do not work with it. HTTP/2 has no such field.",
         default: "none, or upgrade",
         example: "keep-alive",
-        support: Support::Approximated("HTTP/2 has no such field."),
+        support: Support::Honoured,
     },
     parse: |text| match text {
         "close" => Ok(HeaderValue::from_static("close")),

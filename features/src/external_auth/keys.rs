@@ -228,12 +228,10 @@ pub(super) const KEEPALIVE_TIMEOUT: Key<i64> = kept(
 pub(super) const KEEPALIVE_VARS: Key<bool> = Key {
     row: Row {
         name: "auth-keepalive-share-vars",
-        sentence: "Shares variables of nginx with the request to the authentication service.",
+        sentence: "Gives the request to the authentication service the id of the client's request, which it has here in any case.",
         default: "false",
         example: "true",
-        support: Support::Approximated(
-            "there are no variables to share: the service gets the id of the client's request in any case.",
-        ),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,
