@@ -97,6 +97,10 @@ pub trait World: fmt::Debug {
         let _ = host;
         true
     }
+    /// The port of the HTTPS listener.
+    fn https_port(&self) -> u16 {
+        443
+    }
     /// Seconds since the Unix epoch.
     fn unix(&self) -> i64 {
         0

@@ -51,12 +51,10 @@ const KEEP_SLASH: Key<bool> = Key {
 const USE_PORT: Key<bool> = Key {
     row: Row {
         name: "use-port-in-redirects",
-        sentence: "Puts the port of the listener into redirects.",
+        sentence: "Puts the port of the HTTPS listener into redirects to HTTPS.",
         default: "false",
         example: "true",
-        support: Support::Inert(
-            "ingress-nginx puts in the port of its container, which clients seldom can reach; redirects have no port.",
-        ),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,
@@ -102,6 +100,8 @@ pub struct TlsRedirect {
     /// Also without a certificate.
     force: bool,
     keep_slash: bool,
+    /// With the port of the HTTPS listener.
+    port: bool,
     exempt: Vec<String>,
 }
 
@@ -113,12 +113,13 @@ impl Feature for TlsRedirect {
         let redirect = reader.take_or(&REDIRECT, &REDIRECT_CONFIG).unwrap_or(true) && facts.host_has_tls;
         let force = reader.take_or(&FORCE, &FORCE_CONFIG).unwrap_or(false);
         let keep_slash = reader.take_or(&KEEP_SLASH, &KEEP_SLASH).unwrap_or(false);
-        reader.take(&USE_PORT);
+        let port = reader.take_or(&USE_PORT, &USE_PORT).unwrap_or(false);
         let config = reader.config();
         (redirect || force).then(|| Self {
             status: status(config),
             force,
             keep_slash,
+            port,
             exempt: config.get(&EXEMPT).unwrap_or_else(|| vec![EXEMPT.row.default.to_owned()]),
         })
     }
@@ -135,7 +136,12 @@ impl Feature for TlsRedirect {
         // ingress-nginx cuts one final slash of the whole target, even of the root.
         let cut = request.target.strip_suffix('/').filter(|_| !self.keep_slash);
         let target = cut.unwrap_or(request.target);
-        Verdict::redirect(self.status, &format!("https://{}{target}", request.host))
+        let location = if self.port {
+            format!("https://{}:{}{target}", request.host, request.world.https_port())
+        } else {
+            format!("https://{}{target}", request.host)
+        };
+        Verdict::redirect(self.status, &location)
     }
 }
 
@@ -200,6 +206,15 @@ mod tests {
         let verdict = feature.on_request(&request, &mut Edits::default());
         assert_eq!(verdict, Verdict::redirect(301, "https://foo.com/x/"));
         assert!(feature.clone().bind("/openly").is_none() && feature.bind("/").is_some());
+    }
+
+    #[test]
+    fn the_port_of_the_listener_is_put_in_on_request() {
+        let (headers, labels) = (http::HeaderMap::new(), Labels::default());
+        let request = Request { target: "/x", ..crate::request::tests::plain(&headers, &labels) };
+        let feature = read(&[("use-port-in-redirects", "true")], true).unwrap();
+        let verdict = feature.on_request(&request, &mut Edits::default());
+        assert_eq!(verdict, Verdict::redirect(308, "https://foo.com:443/x"));
     }
 
     #[test]

@@ -159,7 +159,7 @@ mod tests {
 
     fn admin() -> Admin {
         let (metrics, readiness) = (Arc::new(Metrics::new().unwrap()), Arc::default());
-        let live = Arc::new(Live::new(metrics.clone(), Arc::clone(&readiness), Health::new(None, None)));
+        let live = Arc::new(Live::new(metrics.clone(), Arc::clone(&readiness), Health::new(None, None), 443));
         Admin { metrics, live, readiness }
     }
 

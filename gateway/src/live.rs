@@ -19,13 +19,15 @@ pub(crate) struct Live {
     streams: watch::Sender<Arc<[Stream]>>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    /// The port of the HTTPS listener.
+    pub(crate) https_port: u16,
 }
 
 impl Live {
     /// Starts with an empty table, which serves nothing.
-    pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>, health: Arc<Health>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>, health: Arc<Health>, https_port: u16) -> Self {
         let clusters = Arc::new(Registry::new(metrics.clone(), health));
-        Self { table: ArcSwap::default(), clusters, streams: watch::Sender::default(), metrics, readiness }
+        Self { table: ArcSwap::default(), clusters, streams: watch::Sender::default(), metrics, readiness, https_port }
     }
 
     /// The table that serves now. Not to be held across an await: keep the rule instead.

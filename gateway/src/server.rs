@@ -129,7 +129,7 @@ pub fn start(mut config: Config, updates: mpsc::Receiver<Update<Route>>) -> Resu
         metrics.map_err(|error| Error(format!("the metrics with ingress-nginx's names cannot be made: {error}")))?;
     let (metrics, readiness) = (Arc::new(metrics), Arc::new(Readiness::default()));
     let health = Health::new(config.zone.take(), config.events.take());
-    let live = Arc::new(Live::new(metrics.clone(), readiness.clone(), health));
+    let live = Arc::new(Live::new(metrics.clone(), readiness.clone(), health, https_address.port()));
     let (drain, draining) = watch::channel(false);
     let proxy = proxy(&config, &live, &metrics, draining)?;
     let access_log = proxy.access_log.clone();

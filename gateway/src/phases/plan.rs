@@ -148,6 +148,10 @@ impl World for Counting<'_> {
         self.live.table().certificates.find(host).is_some()
     }
 
+    fn https_port(&self) -> u16 {
+        self.live.https_port
+    }
+
     fn admit(&self, counted: &Counted<'_>, rates: [Option<Rate>; 2]) -> bool {
         self.limiter.admit(counted, rates, self.now())
     }

@@ -8,10 +8,12 @@ fn site(backend: &Scripted) -> Site {
         .rule(Spec::to("app"))
         .rule(Spec::to("app").host("plain.test"))
         .rule(Spec::to("app").host("off.test").annotation("ssl-redirect", "false"))
+        .rule(Spec::to("app").host("port.test").annotation("use-port-in-redirects", "true"))
         .rule(Spec::to("app").host("force.test").annotation("force-ssl-redirect", "true"))
         .endpoints("app", [backend.address])
         .certificate("a.test", &Identity::ecdsa(&["a.test"]))
         .certificate("off.test", &Identity::ecdsa(&["off.test"]))
+        .certificate("port.test", &Identity::ecdsa(&["port.test"]))
 }
 
 #[tokio::test]
@@ -34,6 +36,15 @@ async fn the_port_of_the_request_is_not_repeated() {
     let rig = Rig::start(site(&backend)).await;
     let reply = Client::h1(rig.http).await.get("A.test:8080", "/x").await;
     assert_eq!(reply.header("location"), Some("https://a.test/x"));
+}
+
+#[tokio::test]
+async fn the_port_of_the_listener_is_told_where_it_is_asked_for() {
+    let backend = Scripted::recording().await;
+    let rig = Rig::start(site(&backend)).await;
+    let reply = Client::h1(rig.http).await.get("port.test", "/x").await;
+    let location = format!("https://port.test:{}/x", rig.https.port());
+    assert_eq!(reply.header("location"), Some(&*location));
 }
 
 #[tokio::test]
