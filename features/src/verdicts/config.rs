@@ -139,6 +139,11 @@ pub(super) const KEYS: &[Key<()>] = &[
     inert("error-log-level", "Level of the error log.", "The flag --log-level sets it."),
     inert("log-format-stream", "Form of the log of TCP and UDP.", STREAM),
     inert("disable-stream-access-log", "No log of TCP and UDP.", STREAM),
+    inert(
+        "enable-auth-access-log",
+        "Logs the requests to the authentication service, too.",
+        "Only clients' requests are logged; the status of those that did not pass is in their line.",
+    ),
     refused("enable-syslog", "Sends logs to a syslog server.", SYSLOG),
     refused("syslog-host", "The syslog server.", SYSLOG),
     refused("syslog-port", "The syslog server's port.", SYSLOG),
