@@ -152,3 +152,65 @@ async fn strangers_cannot_make_series() {
     // The method `_other` once under the rule and once without one, and the median latency once it is known.
     assert!(after <= before + 3, "{before} series became {after}");
 }
+
+/// Dashboards and alerts of ingress-nginx select and group by these.
+#[tokio::test]
+async fn requests_have_the_names_and_labels_of_ingress_nginx_when_asked_for() {
+    const OF_ALL: [&str; 3] = ["controller_class", "controller_namespace", "controller_pod"];
+    const OF_REQUESTS: [&str; 8] = ["canary", "host", "ingress", "method", "namespace", "path", "service", "status"];
+    let backend = Backend::echo("one").await;
+    let site = Site::default().rule(Spec::to("app").prefix("/shop")).endpoints("app", [backend.address]);
+    let compat = Some(gateway::NginxMetrics::default());
+    let rig = Rig::with(site, gateway::Config { metrics_compat: compat, ..crate::support::config() }).await;
+    let mut client = Client::h1(rig.http).await;
+    for path in ["/shop/1", "/shop/2"] {
+        client.get("a.test", path).await;
+    }
+    let rule = [("ingress", "web"), ("path", "/shop"), ("host", "a.test"), ("status", "200"), ("canary", "")];
+    counted(&rig, "nginx_ingress_controller_requests", &rule, 2.0).await;
+    let text = rig.admin("/metrics").await.1;
+    let labels_of = |name: &str| {
+        let start = format!("nginx_ingress_controller_{name}{{");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{name} lacks"));
+        let labels = line.rsplit_once('}').unwrap().0;
+        let mut names: Vec<_> = labels.split("\",").map(|label| label.split_once('=').unwrap().0).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let expected = |more: &[&'static str]| {
+        let mut names = [&OF_ALL[..], more].concat();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(labels_of("requests"), expected(&OF_REQUESTS));
+    for histogram in [
+        "request_duration_seconds",
+        "response_duration_seconds",
+        "header_duration_seconds",
+        "connect_duration_seconds",
+        "request_size",
+        "response_size",
+        "bytes_sent",
+    ] {
+        for (end, more) in [("bucket", &["le"][..]), ("sum", &[]), ("count", &[])] {
+            let name = format!("{histogram}_{end}");
+            assert_eq!(labels_of(&name), expected(&[&OF_REQUESTS[..], more].concat()), "{name}");
+        }
+    }
+    for (name, more) in [
+        ("build_info", &["build", "release", "repository"][..]),
+        ("config_hash", &[]),
+        ("config_last_reload_successful", &[]),
+        ("config_last_reload_successful_timestamp_seconds", &[]),
+        ("success", &[]),
+        ("errors", &[]),
+        ("leader_election_status", &["name"]),
+        ("nginx_process_connections", &["state"]),
+        ("nginx_process_connections_total", &["state"]),
+        ("nginx_process_requests_total", &[]),
+        ("nginx_process_cpu_seconds_total", &[]),
+        ("nginx_process_resident_memory_bytes", &[]),
+    ] {
+        assert_eq!(labels_of(name), expected(more), "{name}");
+    }
+}
