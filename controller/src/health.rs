@@ -2,15 +2,19 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use backon::ExponentialBuilder;
 use kube::Resource;
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::DefaultBackoff;
+use kube::runtime::watcher::ExponentialBackoff;
 
 use crate::fault::Fault;
 use crate::staleness::Staleness;
 
-/// Failures further apart than this have nothing to do with each other. Longer than the longest backoff.
-const APART: Duration = Duration::from_secs(90);
+/// The first wait after a failure, and the longest before jitter, which adds up to as much again. The longest is what a
+/// change waits at most when the API server is back after a long outage.
+const WAITS: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(5));
+/// What worked for so long has recovered: a later failure has nothing to do with the ones before.
+const STEADY: Duration = Duration::from_secs(10);
 /// Longest time that an API server may ask to wait.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -19,8 +23,11 @@ pub(crate) struct Health {
     kind: &'static str,
     remedy: String,
     staleness: Staleness,
-    backoff: DefaultBackoff,
-    last_failure: Option<Instant>,
+    backoff: ExponentialBackoff,
+    /// Since when nothing has failed.
+    works_since: Option<Instant>,
+    /// When the API server last told that it no longer knows what was watched from.
+    last_gone: Option<Instant>,
     state: State,
 }
 
@@ -38,14 +45,21 @@ impl Health {
             kind: name::<K>(),
             remedy: forbidden::<K>(),
             staleness,
-            backoff: DefaultBackoff::default(),
-            last_failure: None,
+            backoff: ExponentialBuilder::new()
+                .with_min_delay(WAITS.0)
+                .with_max_delay(WAITS.1)
+                .without_max_times()
+                .with_jitter()
+                .into(),
+            works_since: None,
+            last_gone: None,
             state: State::Good,
         }
     }
 
     /// A list is complete, or a watch has begun.
-    pub(crate) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self, now: Instant) {
+        self.works_since.get_or_insert(now);
         if self.state != State::Good {
             tracing::info!(kind = self.kind, "the watch works again");
             self.state = State::Good;
@@ -55,15 +69,14 @@ impl Health {
 
     /// The watch failed; returns how long to wait.
     pub(crate) fn failed(&mut self, fault: &Fault, now: Instant) -> Duration {
-        let alone = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) > APART);
-        self.last_failure = Some(now);
-        if alone {
+        let long = |since: Instant| now.saturating_duration_since(since) > STEADY;
+        if self.works_since.take().is_some_and(long) {
             self.backoff.reset();
-            if fault.is_gone() {
-                // Usual after a long pause of the API server's cache: list again at once.
-                tracing::debug!(kind = self.kind, "the watch is too old; listing again");
-                return Duration::ZERO;
-            }
+        }
+        if fault.is_gone() && self.last_gone.replace(now).is_none_or(long) {
+            // Usual after an outage or a long pause of the API server's cache: list again at once.
+            tracing::debug!(kind = self.kind, "the watch is too old; listing again");
+            return Duration::ZERO;
         }
         self.tell(fault);
         // What may not be read is not stale: there is nothing to be known about it.
@@ -71,7 +84,7 @@ impl Health {
         if !matches!(fault, Fault::Short) && !never_known {
             self.staleness.stale(self.kind, now);
         }
-        let wait = self.backoff.next().unwrap_or(APART);
+        let wait = self.backoff.next().unwrap_or(WAITS.1);
         fault.retry_after().map_or(wait, |asked| wait.max(asked.min(LONGEST)))
     }
 
@@ -122,19 +135,29 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_is_too_old_lists_again_at_once() {
+    fn a_watch_that_is_too_old_lists_again_at_once_but_not_in_a_loop() {
         let (mut health, now) = (health(), Instant::now());
-        assert_eq!(health.failed(&fault(410), now), Duration::ZERO);
-        assert_eq!(health.failed(&fault(410), now + 2 * APART), Duration::ZERO);
+        health.failed(&fault(500), now);
+        health.succeeded(now);
+        assert_eq!(health.failed(&fault(410), now), Duration::ZERO, "as after every outage");
+        assert!(health.failed(&fault(410), now) >= WAITS.0);
+        assert_eq!(health.failed(&fault(410), now + 2 * STEADY), Duration::ZERO);
     }
 
     #[test]
-    fn failures_in_a_row_wait_longer_and_longer() {
+    fn failures_in_a_row_wait_longer_and_longer_up_to_a_limit() {
         let (mut health, now) = (health(), Instant::now());
-        let waits: Vec<_> = (0..8).map(|_| health.failed(&fault(410), now)).collect();
-        assert!(waits[1] >= Duration::from_millis(500), "{waits:?}");
-        assert!(waits[7] >= Duration::from_secs(15), "{waits:?}");
-        assert!(health.failed(&fault(500), now + 2 * APART) < Duration::from_secs(5));
+        let waits: Vec<_> = (0..20)
+            .map(|_| {
+                health.succeeded(now);
+                health.failed(&fault(500), now)
+            })
+            .collect();
+        assert!(waits[0] < 2 * WAITS.0 && waits[19] >= WAITS.1, "{waits:?}");
+        assert!(waits.iter().all(|&wait| wait <= 2 * WAITS.1), "{waits:?}");
+        health.succeeded(now);
+        let later = health.failed(&fault(500), now + 2 * STEADY);
+        assert!(later <= 2 * WAITS.0, "{later:?} after it had worked again");
     }
 
     #[test]
@@ -157,10 +180,10 @@ mod tests {
         let mut health = Health::new::<Service>(staleness.clone());
         let since = || staleness.subscribe().borrow().first().and_then(|watch| watch.stale_since);
         let now = Instant::now();
-        health.succeeded();
+        health.succeeded(now);
         health.failed(&fault(500), now);
         assert_eq!(since(), Some(now));
-        health.succeeded();
+        health.succeeded(now);
         assert_eq!(since(), None);
         health.failed(&fault(403), now);
         assert_eq!(since(), Some(now), "rights that are lost later leave what is known stale");

@@ -152,15 +152,16 @@ where
         self.version = Some(version.filter(|version| !version.is_empty()).ok_or(Fault::NoVersion)?);
         self.keeper.take(Told::End);
         self.keeper.settled(true);
-        self.health.succeeded();
-        self.flush(Instant::now()).await
+        let now = Instant::now();
+        self.health.succeeded(now);
+        self.flush(now).await
     }
 
     async fn watch(&mut self, version: &str) -> Result<(), Stop> {
         let parameters = self.selection.watch(&self.patience);
         let stream = within(self.patience.request, "a watch", self.api.watch(&parameters, version)).await?;
         let began = Instant::now();
-        self.health.succeeded();
+        self.health.succeeded(began);
         // The API server ends a watch in time; one that says nothing for longer is a connection that leads nowhere.
         let silence = self.patience.watch + self.patience.request;
         let mut chunks = pin!(stream.ready_chunks(CHUNK));
