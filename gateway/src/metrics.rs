@@ -15,6 +15,7 @@ mod queue;
 mod register;
 mod rule;
 mod stream;
+mod tally;
 
 pub use catalogue::{Kind, MetricDoc, metrics_catalogue};
 pub(crate) use cluster::{ClusterMetrics, ConnectResult};

@@ -1,15 +1,16 @@
 //! Connections to endpoints, retries and endpoint counts by cluster.
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::slice::from_ref;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 use table::ClusterId;
 
-use super::flow::{Flow, FlowMetrics};
-use super::label::{ByLabel, ClosedLabel, closed_label};
+use super::flow::{FlowMetrics, RetryReason};
+use super::label::{ClosedLabel, closed_label};
 use super::queue::{QueueMetrics, Queues};
 use super::register::Register;
+use super::tally::{Family, Published, Tally, inc};
 use crate::upstream::Why;
 
 closed_label! {
@@ -42,12 +43,58 @@ closed_label! {
     }
 }
 
+/// What every cluster publishes from the start.
+static FAMILIES: [Family; 6] = [
+    Family {
+        name: "upstream_connects_total",
+        help: "Attempts to connect to an endpoint.",
+        counts: true,
+        label: Some(("result", ConnectResult::TEXTS)),
+        tallies: |cluster| &cluster.connects,
+    },
+    Family {
+        name: "upstream_endpoints",
+        help: "Endpoints by whether they may get requests.",
+        counts: false,
+        label: Some(("state", EndpointState::TEXTS)),
+        tallies: |cluster| &cluster.endpoints,
+    },
+    Family {
+        name: "upstream_requests_in_flight",
+        help: "Requests in flight at the endpoints of a Service; at endpoints of several Services those of all of them.",
+        counts: false,
+        label: None,
+        tallies: |cluster| from_ref(&cluster.in_flight),
+    },
+    Family {
+        name: "upstream_reused_connections_total",
+        help: "Tries that went over a kept connection to an endpoint, or over one that others use at the same time.",
+        counts: true,
+        label: None,
+        tallies: |cluster| from_ref(&cluster.reused),
+    },
+    Family {
+        name: "upstream_retries_total",
+        help: "Requests that were tried again, by why.",
+        counts: true,
+        label: Some(("reason", RetryReason::TEXTS)),
+        tallies: |cluster| &cluster.flow.retries,
+    },
+    Family {
+        name: "upstream_retries_denied_total",
+        help: "Retries that the retry budget did not allow.",
+        counts: true,
+        label: None,
+        tallies: |cluster| from_ref(&cluster.flow.exhausted),
+    },
+];
+
 /// The handle of one cluster's metrics.
 pub(crate) struct ClusterMetrics {
-    connects: ByLabel<ConnectResult, IntCounter>,
-    endpoints: ByLabel<EndpointState, IntGauge>,
-    in_flight: IntGauge,
-    reused: IntCounter,
+    connects: [Tally; ConnectResult::COUNT],
+    endpoints: [Tally; EndpointState::COUNT],
+    in_flight: Tally,
+    reused: Tally,
     /// Retries, and what was refused.
     pub(crate) flow: FlowMetrics,
     /// Resolved when something happens: few clusters ever lose an endpoint.
@@ -70,7 +117,7 @@ struct Rare {
 impl ClusterMetrics {
     /// Counts an attempt to connect.
     pub(crate) fn connect(&self, result: ConnectResult) {
-        self.connects.inc(result);
+        inc(&self.connects, result);
     }
 
     /// Counts an endpoint that left the rotation.
@@ -86,9 +133,7 @@ impl ClusterMetrics {
 
     /// Publishes how many endpoints are out of the rotation, and whether they are used all the same.
     pub(crate) fn ejected(&self, number: usize) {
-        if let Some(gauge) = self.endpoints.get(EndpointState::Ejected) {
-            gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
-        }
+        self.set(EndpointState::Ejected, number);
     }
 
     /// Publishes whether all endpoints are used because too many are out of the rotation.
@@ -127,49 +172,29 @@ impl ClusterMetrics {
 
     /// Publishes how many endpoints there are.
     pub(crate) fn endpoints(&self, ready: usize, draining: usize) {
-        for (state, number) in [(EndpointState::Ready, ready), (EndpointState::Draining, draining)] {
-            if let Some(gauge) = self.endpoints.get(state) {
-                gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
-            }
+        self.set(EndpointState::Ready, ready);
+        self.set(EndpointState::Draining, draining);
+    }
+
+    fn set(&self, state: EndpointState, number: usize) {
+        if let Some(tally) = self.endpoints.get(state.index()) {
+            tally.set(u64::try_from(number).unwrap_or(u64::MAX));
         }
     }
 }
 
 /// The handles of all clusters.
 pub(super) struct Clusters {
-    connects: IntCounterVec,
-    endpoints: IntGaugeVec,
-    in_flight: IntGaugeVec,
-    reused: IntCounterVec,
     rare: Rare,
-    flow: Flow,
     queues: Queues,
-    handles: Mutex<HashMap<ClusterId, Arc<ClusterMetrics>>>,
+    published: Published,
 }
 
 impl Clusters {
     pub(super) fn new(register: &Register<'_>) -> Result<Self, prometheus::Error> {
+        let published = Published::default();
+        register.tallies(&FAMILIES, &published)?;
         Ok(Self {
-            connects: register.counters(
-                "upstream_connects_total",
-                "Attempts to connect to an endpoint.",
-                &["namespace", "service", "port", "result"],
-            )?,
-            endpoints: register.gauges(
-                "upstream_endpoints",
-                "Endpoints by whether they may get requests.",
-                &["namespace", "service", "port", "state"],
-            )?,
-            in_flight: register.gauges(
-                "upstream_requests_in_flight",
-                "Requests in flight at the endpoints of a Service; at endpoints of several Services those of all of them.",
-                &["namespace", "service", "port"],
-            )?,
-            reused: register.counters(
-                "upstream_reused_connections_total",
-                "Tries that went over a kept connection to an endpoint, or over one that others use at the same time.",
-                &["namespace", "service", "port"],
-            )?,
             rare: Rare {
                 latency: register.float_gauges(
                     "upstream_latency_seconds",
@@ -197,57 +222,43 @@ impl Clusters {
                     &["namespace", "service", "port"],
                 )?,
             },
-            flow: Flow::new(register)?,
             queues: Queues::new(register)?,
-            handles: Mutex::default(),
+            published,
         })
     }
 
     pub(super) fn get(&self, id: &ClusterId) -> Arc<ClusterMetrics> {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.entry(id.clone()).or_insert_with(|| Arc::new(self.resolve(id))).clone()
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        published.entry(id.clone()).or_insert_with(|| Arc::new(self.resolve(id))).clone()
     }
 
     fn resolve(&self, id: &ClusterId) -> ClusterMetrics {
-        let port = id.port().to_string();
-        let (namespace, service): (&str, &str) = (id.namespace(), id.service());
         ClusterMetrics {
-            connects: ByLabel::new(|result| self.connects.with_label_values(&[namespace, service, &port, result])),
-            endpoints: ByLabel::new(|state| self.endpoints.with_label_values(&[namespace, service, &port, state])),
-            in_flight: self.in_flight.with_label_values(&[namespace, service, &port]),
-            reused: self.reused.with_label_values(&[namespace, service, &port]),
-            flow: self.flow.resolve(id),
+            connects: Default::default(),
+            endpoints: Default::default(),
+            in_flight: Tally::default(),
+            reused: Tally::default(),
+            flow: FlowMetrics::default(),
             rare: self.rare.clone(),
             queues: self.queues.clone(),
-            port,
+            port: id.port().to_string(),
             id: id.clone(),
         }
     }
 
     pub(super) fn retire(&self, id: &ClusterId) {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        if handles.remove(id).is_none() {
-            return;
-        }
-        self.flow.retire(id);
+        let retired = self.published.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let Some(retired) = retired else { return };
         self.queues.retire(id);
-        let port = id.port().to_string();
-        let (namespace, service): (&str, &str) = (id.namespace(), id.service());
-        // All of them were made together; one that is gone already is what is wanted.
-        for result in ConnectResult::TEXTS {
-            drop(self.connects.remove_label_values(&[namespace, service, &port, result]));
-        }
-        drop(self.reused.remove_label_values(&[namespace, service, &port]));
-        drop(self.rare.budget.remove_label_values(&[namespace, service, &port]));
-        drop(self.rare.latency.remove_label_values(&[namespace, service, &port]));
-        drop(self.in_flight.remove_label_values(&[namespace, service, &port]));
-        drop(self.rare.returns.remove_label_values(&[namespace, service, &port]));
-        drop(self.rare.panic.remove_label_values(&[namespace, service, &port]));
+        let labels = retired.labels();
+        // Most of them never were.
+        drop(self.rare.budget.remove_label_values(&labels));
+        drop(self.rare.latency.remove_label_values(&labels));
+        drop(self.rare.returns.remove_label_values(&labels));
+        drop(self.rare.panic.remove_label_values(&labels));
+        let [namespace, service, port] = labels;
         for reason in Why::TEXTS {
-            drop(self.rare.ejections.remove_label_values(&[namespace, service, &port, reason]));
-        }
-        for state in EndpointState::TEXTS {
-            drop(self.endpoints.remove_label_values(&[namespace, service, &port, state]));
+            drop(self.rare.ejections.remove_label_values(&[namespace, service, port, reason]));
         }
     }
 }

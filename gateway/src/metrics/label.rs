@@ -37,6 +37,10 @@ macro_rules! closed_label {
         }
 
         impl $name {
+            /// How many values there are.
+            #[allow(dead_code, reason = "not every label counts in place")]
+            pub(super) const COUNT: usize = [$(Self::$value),+].len();
+
             /// As it is published and logged.
             #[allow(dead_code, reason = "not every label is needed as text")]
             pub(crate) fn as_str(self) -> &'static str {

@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use super::catalogue::{Kind, MetricDoc};
+use super::tally::{Family, Published, Tallies};
 
 const PREFIX: &str = "ingora";
 
@@ -85,6 +86,15 @@ impl Register<'_> {
         self.note(Kind::Histogram, name, help, labels, buckets);
         let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
         self.keep(HistogramVec::new(opts, labels)?)
+    }
+
+    /// Families whose figures are kept in place and become series when they are read.
+    pub(super) fn tallies(&self, families: &'static [Family], published: &Published) -> Made<()> {
+        for family in families {
+            let kind = if family.counts { Kind::Counter } else { Kind::Gauge };
+            self.note(kind, family.name, family.help, &family.labels(), &[]);
+        }
+        self.registry.register(Box::new(Tallies::new(families, PREFIX, published.clone())?))
     }
 
     fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> Made<C> {
