@@ -121,11 +121,11 @@ mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::Service;
 
-    fn service(name: &str, version: &str, label: &str) -> Service {
+    fn service(name: &str, version: &str, note: &str) -> Service {
         let mut service = Service::default();
         service.metadata.name = Some(name.to_owned());
         service.metadata.resource_version = Some(version.to_owned());
-        service.metadata.labels = Some([("l".to_owned(), label.to_owned())].into());
+        service.metadata.annotations = Some([("l".to_owned(), note.to_owned())].into());
         service
     }
 

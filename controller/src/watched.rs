@@ -1,11 +1,11 @@
 //! The kinds that are watched in a cluster, and what of their objects is kept.
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ObjectReference, Pod, PodSpec, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use translate::{Kind, Object, ObjectRef};
+use translate::{Kind, Object, ObjectRef, SERVICE_LABEL};
 
 use crate::sighting::Sighting;
 use crate::watch::Followed;
@@ -48,6 +48,8 @@ pub(crate) trait Watched: Followed {
         let meta: &mut ObjectMeta = self.meta_mut();
         meta.managed_fields = None;
         meta.resource_version = None;
+        meta.owner_references = None;
+        meta.finalizers = None;
         if let Some(annotations) = &mut meta.annotations {
             annotations.remove(LAST_APPLIED);
         }
@@ -59,6 +61,12 @@ pub(crate) trait Watched: Followed {
 impl Watched for Ingress {
     fn drop_unread(&mut self) {
         self.status = None;
+        self.metadata.labels = None;
+        // A list that is read element by element ends with room to grow.
+        let rules = self.spec.iter_mut().flat_map(|spec| &mut spec.rules);
+        for http in rules.flatten().filter_map(|rule| rule.http.as_mut()) {
+            http.paths.shrink_to_fit();
+        }
     }
 
     fn sighting(&self, manager: &str) -> Option<(ObjectRef, Sighting)> {
@@ -82,6 +90,7 @@ impl Watched for IngressClass {
 impl Watched for Service {
     fn drop_unread(&mut self) {
         self.status = None;
+        self.metadata.labels = None;
     }
 
     fn wrap(object: Arc<Self>) -> Object {
@@ -90,6 +99,24 @@ impl Watched for Service {
 }
 
 impl Watched for EndpointSlice {
+    fn drop_unread(&mut self) {
+        if let Some(labels) = &mut self.metadata.labels {
+            labels.retain(|name, _| name == SERVICE_LABEL);
+        }
+        let Some(endpoints) = &mut self.endpoints else { return };
+        endpoints.shrink_to_fit();
+        for endpoint in endpoints {
+            endpoint.addresses.shrink_to_fit();
+            endpoint.deprecated_topology = None;
+            endpoint.hostname = None;
+            endpoint.node_name = None;
+            if let Some(target) = endpoint.target_ref.take() {
+                let ObjectReference { kind, name, uid, .. } = target;
+                endpoint.target_ref = Some(ObjectReference { kind, name, uid, ..ObjectReference::default() });
+            }
+        }
+    }
+
     fn wrap(object: Arc<Self>) -> Object {
         Object::EndpointSlice(object)
     }
@@ -183,6 +210,26 @@ mod tests {
         let kept_container = &kept.spec.as_ref().unwrap().containers[0];
         assert!(kept_container.readiness_probe.is_some() && kept_container.image.is_none());
         assert!(kept.metadata.labels.is_none() && kept.spec.as_ref().unwrap().node_name.is_none());
+    }
+
+    #[test]
+    fn of_an_endpoint_slice_only_what_is_read_is_kept() {
+        let mut slice: EndpointSlice = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "web-x", "labels": {SERVICE_LABEL: "web", "app": "web"}, "ownerReferences": []},
+            "addressType": "IPv4",
+            "endpoints": [{
+                "addresses": ["10.0.0.1"], "conditions": {"ready": true}, "nodeName": "n", "hostname": "h", "zone": "z",
+                "targetRef": {"kind": "Pod", "name": "web-1", "namespace": "shop", "uid": "u"},
+            }],
+        }))
+        .unwrap();
+        slice.drop_unread();
+        let kept = serde_json::json!({
+            "addresses": ["10.0.0.1"], "conditions": {"ready": true}, "zone": "z",
+            "targetRef": {"kind": "Pod", "name": "web-1", "uid": "u"},
+        });
+        assert_eq!(serde_json::to_value(&slice.endpoints).unwrap(), serde_json::json!([kept]));
+        assert_eq!(slice.metadata.labels.unwrap().into_keys().collect::<Vec<_>>(), [SERVICE_LABEL]);
     }
 
     #[test]

@@ -47,4 +47,5 @@ pub use options::Options;
 pub use report::{Note, Severity};
 pub use review::{Judged, Review, Reviewed};
 pub use secrets::secrets_of;
+pub use snapshot::SERVICE_LABEL;
 pub use translator::{ExternalName, Output, Translator, translate};

@@ -11,7 +11,7 @@ use crate::object::{Change, Kind, Object, ObjectRef};
 use crate::service::own_annotations;
 
 /// Label of an EndpointSlice that names its Service.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
