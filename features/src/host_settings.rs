@@ -134,7 +134,7 @@ pub fn passes_to<'t>(table: &'t Table<Route>, host: &str) -> Option<Option<&'t A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backend, Balance, Labels, Upstream};
+    use crate::{Backend, Balance, Labels};
     use table::{HostPattern, PathMatch, Rules};
 
     fn table(paths: &[&str], passthrough: bool) -> Table<Route> {
@@ -145,7 +145,7 @@ mod tests {
             let policy = Route {
                 labels: Arc::new(labels),
                 backend: Backend::Refused("a test"),
-                upstream: Upstream::default(),
+                upstream: Arc::default(),
                 balance: Balance::default(),
                 fallback: None,
                 observe: crate::Observe::default(),

@@ -198,7 +198,7 @@ features! {
 #[derive(Debug)]
 pub struct Settings {
     /// How to talk to the endpoints.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Which of them gets a request.
     pub balance: Balance,
     /// Who answers instead of them.
@@ -259,7 +259,7 @@ pub fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>, input
     // Twice read, so that a problem is told twice; whoever reports tells it once.
     let paths = PathMode::read(&mut reader);
     let host = host_settings::read(&mut reader);
-    let upstream = upstream::read(&mut reader, input.protocol);
+    let upstream = Arc::new(upstream::read(&mut reader, input.protocol));
     let balance = balance::read(&mut reader, input.balance);
     let cluster = ClusterSettings::of_ingress(&mut reader);
     let (aliases, www_redirect) = (server_alias::read(&mut reader), www_redirect::read(&mut reader));

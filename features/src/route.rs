@@ -13,8 +13,8 @@ pub struct Route {
     pub labels: Arc<Labels>,
     /// Where requests go.
     pub backend: Backend,
-    /// How to talk to the endpoints.
-    pub upstream: Upstream,
+    /// How to talk to the endpoints; rules of one Ingress share it.
+    pub upstream: Arc<Upstream>,
     /// Which of them gets a request.
     pub balance: Balance,
     /// Who answers instead of the endpoints.

@@ -64,8 +64,8 @@ pub(crate) fn translate(ingress: &Ingress, key: &Key, context: &Context<'_>, not
         for (path, written) in (0_u32..).zip(rules.http.iter().flat_map(|http| &http.paths)) {
             let place = Place::Path { rule, path };
             // It is compared with another one as it is written, so it may be a regular expression.
-            if paths::read(written, true, || place.to_string(), notes).is_some() {
-                let path = Some((paths::text(written), PathType::of(written)));
+            if let Some(path) = paths::read(written, true, || place.to_string(), notes) {
+                let path = Some((paths::text(written, &path), PathType::of(written)));
                 drafts.push((host.clone(), place, path, &written.backend));
             }
         }

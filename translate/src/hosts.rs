@@ -86,14 +86,14 @@ pub(crate) fn same(a: &Rules<Route>, b: &Rules<Route>) -> bool {
 mod tests {
     use super::*;
     use crate::paths::PathType;
-    use features::{Backend, Balance, Resolved, Upstream};
+    use features::{Backend, Balance, Resolved};
     use table::Rule;
 
     fn candidate(path: &str, place: Place) -> Candidate {
         let policy = Route {
             labels: Arc::default(),
             backend: Backend::Refused(""),
-            upstream: Upstream::default(),
+            upstream: Arc::default(),
             balance: Balance::default(),
             fallback: None,
             plan: [].into(),

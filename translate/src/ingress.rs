@@ -185,6 +185,8 @@ pub(crate) fn translate(
         let candidate = Candidate { place: Place::AppRoot, text, path_type, forces_regex: false, rule };
         part.hosts.entry(host).or_default().push(candidate);
     }
+    // Most hosts never change.
+    part.hosts.values_mut().for_each(Vec::shrink_to_fit);
     part.aliases = annotations.aliases();
     if let Some(status) = annotations.www_redirect() {
         part.siblings = siblings(&part.hosts, status, &before.siblings);
@@ -209,7 +211,7 @@ fn siblings(hosts: &Hosts, status: u16, before: &[Sibling]) -> Vec<Sibling> {
             labels: Arc::new(labels),
             // The redirect comes before.
             backend: model.backend.clone(),
-            upstream: Upstream { max_body: 0, ..Upstream::default() },
+            upstream: Arc::new(Upstream { max_body: 0, ..Upstream::default() }),
             balance: Balance::default(),
             fallback: None,
             plan: [feature].into(),
@@ -247,7 +249,7 @@ fn drafts<'a>(
             let place = Place::Path { rule, path };
             if let Some(path) = paths::read(written, may_be_regex, || place.to_string(), notes) {
                 let target = backends.resolve(&written.backend, place, notes);
-                let (text, path_type) = (paths::text(written), PathType::of(written));
+                let (text, path_type) = (paths::text(written, &path), PathType::of(written));
                 drafts.push(Draft { host: host.clone(), place, path, text, path_type, target });
             }
         }

@@ -33,9 +33,11 @@ impl fmt::Display for PathType {
     }
 }
 
-/// The path as it is written; the absent one is the root.
-pub(crate) fn text(path: &HTTPIngressPath) -> Arc<str> {
-    path.path.as_deref().filter(|text| !text.is_empty()).unwrap_or("/").into()
+/// The path as it is written; the absent one is the root. Most are what their predicate holds, and share its text.
+pub(crate) fn text(path: &HTTPIngressPath, predicate: &PathMatch) -> Arc<str> {
+    let text = path.path.as_deref().filter(|text| !text.is_empty()).unwrap_or("/");
+    let (PathMatch::Exact(known) | PathMatch::Prefix(known)) = predicate;
+    if **known == *text { known.clone() } else { text.into() }
 }
 
 /// Reads path and path type. `None` when no request could be meant; the notes say why. What may be a regular expression
