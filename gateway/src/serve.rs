@@ -1,5 +1,10 @@
 //! Serving one client connection: HTTP/1 request by request, HTTP/2 by Pingora.
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -9,7 +14,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
 use crate::answer;
@@ -19,7 +24,7 @@ use crate::head::{self, Progress, Refused};
 use crate::metrics::BadRequest;
 use crate::proxy::Proxy;
 
-/// What a head is read into at first, in bytes: most fit.
+/// What a head is read into, in bytes: most fit.
 const HEAD_BUFFER: usize = 4096;
 
 /// How long a client whose request was refused may take to read why.
@@ -126,18 +131,18 @@ impl Server {
     async fn read_head(&self, stream: &mut (impl tokio::io::AsyncRead + Unpin), first: bool) -> Read {
         let (limits, timeouts) = self.proxy.terms();
         let limits = &limits;
-        let mut buf = BytesMut::with_capacity(HEAD_BUFFER);
         let idle = if first { timeouts.head } else { timeouts.keep_alive };
         let last_call = last_call(self.proxy.draining.clone(), timeouts.drain);
         let begun = tokio::select! {
             biased;
-            read = timeout(idle, stream.read_buf(&mut buf)) => read,
+            read = timeout(idle, what_comes(stream)) => read,
             // A connection that was accepted gets its first request answered.
             () = last_call, if !first => return Read::Over,
         };
-        if !matches!(begun, Ok(Ok(1..))) {
-            return Read::Over;
-        }
+        let mut buf = match begun {
+            Ok(Ok(buf)) if !buf.is_empty() => buf,
+            _ => return Read::Over,
+        };
         let examined = match head::examine(&buf, 0, first, limits) {
             // Nearly always: one read, no timer.
             Ok(Progress::Partial) => {
@@ -165,7 +170,8 @@ impl Server {
         let answered = async {
             stream.write_all(&answer::raw(refused.status)).await?;
             stream.shutdown().await?;
-            let mut rest = [0; 4096];
+            // Not in the connection's future, which idle connections hold, too.
+            let mut rest = vec![0; 4096];
             let mut budget = LINGER_BYTES;
             while let (1.., read @ 1..) = (budget, stream.read(&mut rest).await?) {
                 budget = budget.saturating_sub(read);
@@ -186,6 +192,7 @@ async fn rest_of_head(
 ) -> Option<Result<Progress, Refused>> {
     loop {
         let seen = buf.len();
+        buf.reserve(HEAD_BUFFER);
         if !matches!(stream.read_buf(buf).await, Ok(1..)) {
             return None;
         }
@@ -195,6 +202,18 @@ async fn rest_of_head(
         }
     }
 }
+
+/// What comes next, in a buffer that is made when it has come: an idle connection has none. Empty when the client left.
+async fn what_comes(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<BytesMut> {
+    poll_fn(|context| {
+        let mut space = [MaybeUninit::uninit(); HEAD_BUFFER];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+        Poll::Ready(Ok(BytesMut::from(read.filled())))
+    })
+    .await
+}
+
 /// Ends when an idle connection may be closed because the gateway drains: not at once, for the client may be sending a
 /// request just now and would have it reset. Its answer says that it is the last one.
 async fn last_call(mut draining: watch::Receiver<bool>, drain: Duration) {

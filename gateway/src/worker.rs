@@ -150,7 +150,8 @@ impl Worker {
                     let client = Client::new(address, port, None).behind(ends);
                     Some(Connection::new(Transport::Tcp(tcp), false, client, server.proxy.timeouts.send, held))
                 }
-                Listener::Https => handshake(&server, &tls, tcp, (address, port), ends, held).await,
+                // Boxed: its room is needed while it lasts, that of the connection's future until the end.
+                Listener::Https => Box::pin(handshake(&server, &tls, tcp, (address, port), ends, held)).await,
             };
             if let Some(connection) = connection {
                 server.serve(connection).await;
