@@ -122,12 +122,13 @@ fn is_closed(socket: RawFd) -> bool {
 /// The head of an answer came from the endpoint.
 pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
     let Context { rule: Some(rule), lease: Some(lease), attempts, edits, detour, canary, .. } = context else { return };
+    let now = Instant::now();
     if let Some(attempt) = attempts.now() {
         attempt.status = status;
-        attempt.answered = Some(attempt.began.elapsed());
+        attempt.answered = Some(now.saturating_duration_since(attempt.began));
     }
     if let Some(cluster) = proxy.cluster(rule, detour.as_deref(), canary.as_deref()) {
-        lease.answered(cluster, rule, status);
+        lease.answered(cluster, rule, status, now);
         let balance = canary.as_ref().map_or(rule.policy.balance, |chosen| chosen.balance(rule));
         if let (Balance::Sticky { .. }, Some(edits)) = (balance, edits) {
             edits.endpoint = Some(lease.identity());

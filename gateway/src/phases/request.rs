@@ -1,6 +1,6 @@
 //! Before an endpoint is chosen: limits, the rule, and its features.
 use features::{Answer, Ask, Backend, ClientAuth, Refusal, Reply, Route, Verdict};
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use table::{Generation, Rule};
@@ -145,10 +145,13 @@ fn admit(proxy: &Proxy, rule: &Rule<Route>) -> Decision {
     if proxy.has_endpoints(rule) { Decision::Proceed } else { Decision::answer(503, NO_ENDPOINTS) }
 }
 
+/// Parsed already: each request looks for it.
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The client's `X-Request-ID`, or 32 random hexadecimal digits if they are wanted, as ingress-nginx's
 /// `generate-request-id` makes them.
 fn request_id(head: &RequestHeader, generate: bool) -> Option<HeaderValue> {
-    match head.headers.get("x-request-id") {
+    match head.headers.get(&X_REQUEST_ID) {
         Some(id) if !id.is_empty() => Some(id.clone()),
         _ => generate.then(new_request_id),
     }

@@ -15,15 +15,20 @@ use crate::client_auth;
 use crate::connection::Client;
 use crate::context::Context;
 
+// Names that are parsed already: each request looks for them.
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// CVE-2016-5385 ("httpoxy").
+static PROXY: HeaderName = HeaderName::from_static("proxy");
+
 /// Sets the fields that an endpoint gets.
 pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Context) -> Result<()> {
     let global = context.global();
-    copy_field(head, global.sender.for_field.as_str(), "X-Original-Forwarded-For")?;
-    copy_field(head, global.sender.host_field.as_str(), "X-Original-Forwarded-Host")?;
-    head.remove_header("x-forwarded-for");
-    head.remove_header("x-forwarded-host");
-    // CVE-2016-5385 ("httpoxy").
-    head.remove_header("proxy");
+    copy_field(head, &global.sender.for_field, "X-Original-Forwarded-For")?;
+    copy_field(head, &global.sender.host_field, "X-Original-Forwarded-Host")?;
+    head.remove_header(&X_FORWARDED_FOR);
+    head.remove_header(&X_FORWARDED_HOST);
+    head.remove_header(&PROXY);
     join_cookies(head)?;
     drop_unusual(head, &global.requests);
     upgrade::sanitize(head, session.req_header().version)?;
@@ -150,7 +155,7 @@ fn drop_unusual(head: &mut RequestHeader, requests: &Requests) {
 }
 
 /// Several lines of a field become one list.
-fn copy_field(head: &mut RequestHeader, from: &str, to: &'static str) -> Result<()> {
+fn copy_field(head: &mut RequestHeader, from: &HeaderName, to: &'static str) -> Result<()> {
     match joined(&head.headers, from, ", ") {
         Some(value) => head.insert_header(to, value),
         None => Ok(()),
@@ -162,14 +167,14 @@ fn join_cookies(head: &mut RequestHeader) -> Result<()> {
     if head.headers.get_all(COOKIE).iter().nth(1).is_none() {
         return Ok(());
     }
-    match joined(&head.headers, "cookie", "; ") {
+    match joined(&head.headers, &COOKIE, "; ") {
         Some(value) => head.insert_header("Cookie", value),
         None => Ok(()),
     }
 }
 
 /// All values of a field, which are nearly always one.
-fn joined(headers: &HeaderMap, name: &str, separator: &str) -> Option<HeaderValue> {
+fn joined(headers: &HeaderMap, name: &HeaderName, separator: &str) -> Option<HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     let mut all = values.peekable();
@@ -192,7 +197,7 @@ mod tests {
     fn a_field_is_copied() {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
         head.insert_header("X-Forwarded-For", "1.2.3.4").unwrap();
-        copy_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
+        copy_field(&mut head, &X_FORWARDED_FOR, "X-Original-Forwarded-For").unwrap();
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4");
     }
 
@@ -213,7 +218,7 @@ mod tests {
             head.append_header("X-Forwarded-For", value).unwrap();
             head.append_header("Cookie", value).unwrap();
         }
-        copy_field(&mut head, "x-forwarded-for", "X-Original-Forwarded-For").unwrap();
+        copy_field(&mut head, &X_FORWARDED_FOR, "X-Original-Forwarded-For").unwrap();
         join_cookies(&mut head).unwrap();
         assert_eq!(head.headers["x-original-forwarded-for"], "1.2.3.4, 5.6.7.8");
         assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["1.2.3.4; 5.6.7.8"]);

@@ -42,12 +42,12 @@ impl Lease {
     }
 
     /// The head of the answer has come.
-    pub(crate) fn answered(&mut self, cluster: &Cluster, rule: &Arc<Rule<Route>>, status: u16) {
-        let now = Instant::now();
+    pub(crate) fn answered(&mut self, cluster: &Cluster, rule: &Arc<Rule<Route>>, status: u16, now: Instant) {
         let micros = now.saturating_duration_since(self.began).as_secs_f32() * 1_000_000.0;
-        self.room.endpoint().answered(micros, cluster.health().at(now));
+        let at = cluster.health().at(now);
+        self.room.endpoint().answered(micros, at);
         self.answered = true;
-        self.room.answered(cluster, micros, cluster.health().at(now), status < 500);
+        self.room.answered(cluster, micros, at, status < 500);
         if matches!(status, 502..=504) {
             self.count_failure(cluster, rule, Why::Errors);
         } else {
