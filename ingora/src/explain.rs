@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::Printed;
 use crate::failure::Failure;
 use crate::options::{ClassArgs, SourceArgs};
+use crate::value::port;
 
 /// Flags of `ingora explain`.
 #[derive(Args, Debug)]
@@ -33,6 +34,10 @@ pub(crate) struct ExplainArgs {
     /// Address of the client, for lists of addresses; without it nobody is known
     #[arg(long, value_name = "ADDRESS")]
     client: Option<IpAddr>,
+
+    /// The gateway's port for requests over TLS: redirects with use-port-in-redirects name it
+    #[arg(long, env = "INGORA_HTTPS_PORT", value_name = "PORT", value_parser = port, default_value_t = 443)]
+    https_port: u16,
 
     /// Form of the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -62,7 +67,7 @@ pub(crate) enum Format {
 /// Reads the source, decides as the proxy does, and tells all of it.
 pub(crate) fn run(args: &ExplainArgs) -> Result<Printed, Failure> {
     let request = request::parse(&args.url, &args.method, &args.headers).map_err(Failure::usage)?;
-    let request = request::Asked { client: args.client, ..request };
+    let request = request::Asked { client: args.client, https_port: args.https_port, ..request };
     let source = args.source.source();
     let loaded = controller::load(&source, args.classes.options(&source))?;
     let mut explanation = decision::explain(&loaded, &request);

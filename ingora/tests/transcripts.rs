@@ -80,6 +80,11 @@ fn explain_tells_each_feature_with_its_source_and_what_it_changes() {
 }
 
 #[test]
+fn explain_redirects_to_the_gateways_own_port() {
+    check("explain-port");
+}
+
+#[test]
 fn lint_judges_by_severity() {
     check("lint");
 }

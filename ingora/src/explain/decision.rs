@@ -82,17 +82,20 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
         target: &asked.target,
         headers: &asked.headers,
         client: asked.client,
-        port: if asked.tls { 443 } else { 80 },
+        port: if asked.tls { asked.https_port } else { 80 },
         request_id: "",
         labels: &rule.policy.labels,
-        world: &Held(loaded),
+        world: &Held { loaded, https_port: asked.https_port },
     };
     outcome(loaded, rule, &request, told)
 }
 
 /// Nothing happens, and the certificates are the table's.
 #[derive(Debug)]
-struct Held<'a>(&'a Loaded);
+struct Held<'a> {
+    loaded: &'a Loaded,
+    https_port: u16,
+}
 
 impl World for Held<'_> {
     fn now(&self) -> Duration {
@@ -104,7 +107,11 @@ impl World for Held<'_> {
     }
 
     fn has_certificate(&self, host: &str) -> bool {
-        self.0.table.certificates.find(host).is_some()
+        self.loaded.table.certificates.find(host).is_some()
+    }
+
+    fn https_port(&self) -> u16 {
+        self.https_port
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) headers: HeaderMap,
     /// Who sends it, if that is known.
     pub(super) client: Option<IpAddr>,
+    /// The gateway's port for requests over TLS.
+    pub(super) https_port: u16,
 }
 
 impl Asked {
@@ -66,6 +68,7 @@ pub(super) fn parse(url: &str, method: &str, fields: &[String]) -> Result<Asked,
         target: target(&uri),
         headers,
         client: None,
+        https_port: 443,
     })
 }
 
