@@ -133,16 +133,17 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Context;
+    /// Boxed: Pingora moves it more than once.
+    type CTX = Box<Context>;
 
-    fn new_ctx(&self) -> Context {
-        Context::new()
+    fn new_ctx(&self) -> Box<Context> {
+        Box::new(Context::new())
     }
 
     /// Pingora's default is a compression module for every request.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, context: &mut Box<Context>) -> Result<bool> {
         if session.is_http2() {
             // A stream can stall on its own window; a whole connection that stalls ends by itself.
             session.set_write_timeout(Some(self.timeouts.send));
@@ -191,7 +192,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Box<Context>) -> Result<Box<HttpPeer>> {
         if queue::is_due(self, context) {
             Box::pin(queue::enter_again(self, session, context)).await?;
         }
@@ -205,7 +206,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         socket: std::os::fd::RawFd,
         digest: Option<&Digest>,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<()> {
         if reused {
             peer::check_open(session, socket).await?;
@@ -219,7 +220,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        context: &mut Context,
+        context: &mut Box<Context>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         peer::failed_to_connect(self, context, &error);
@@ -232,7 +233,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        context: &mut Context,
+        context: &mut Box<Context>,
         reused: bool,
     ) -> Box<Error> {
         peer::judge_failure(self, context, reused, &error);
@@ -244,7 +245,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(copy) = &mut context.copy {
             copy.restart();
@@ -260,7 +261,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         part: &mut Option<Bytes>,
         end: bool,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<()> {
         body::received(session, part.as_ref(), context)?;
         if context.copy.is_some() {
@@ -273,7 +274,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<()> {
         if !head.status.is_informational() || head.status == 101 {
             peer::answered(self, context, head.status.as_u16());
@@ -288,7 +289,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<Option<Duration>> {
         context.in_time()?;
         compress::body(context, body, end)?;
@@ -299,7 +300,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        context: &mut Context,
+        context: &mut Box<Context>,
     ) -> Result<()> {
         response::fit(session, head);
         plan::endpoint_answered(context, head);
@@ -311,7 +312,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Box<Context>) -> FailToProxy {
         let (status, reason) = response::failure(error);
         if context.reason.is_empty() {
             context.reason = reason;
@@ -328,16 +329,16 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Box<Context>) {
         log::finish(self, session, context);
     }
 
     /// The access log names the reason of each failure.
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Context>, _: &Error) -> bool {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Context>, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

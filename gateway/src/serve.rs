@@ -2,7 +2,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
 use crate::answer;
@@ -85,7 +85,7 @@ impl Server {
     pub(crate) async fn serve(&self, mut connection: Connection) {
         let negotiated_http2 = connection.is_http2();
         // Also where ALPN has selected HTTP/2: what waits for the preface behind this has no deadline.
-        match self.read_head(&mut connection, true).await {
+        match self.first_head(&mut connection).await {
             Read::Http2(replay) => self.serve_http2(connection.into_http2(replay)).await,
             // It negotiated HTTP/2 and speaks something else.
             Read::Head(_) if negotiated_http2 => {}
@@ -101,11 +101,13 @@ impl Server {
 
     async fn serve_http1(&self, mut stream: Stream, mut head: BytesMut) {
         let mut settings: Option<HttpPersistentSettings> = None;
+        // One for all requests: to begin to wait for it costs more than to look again.
+        let mut last_call = pin!(last_call(self.proxy.draining.clone(), self.proxy.terms().1.drain));
         loop {
             let session = self.session(stream, head, settings.take());
             let Some(reused) = self.http.process_new_http(session, &self.proxy.draining).await else { return };
             (stream, settings) = reused.consume();
-            match self.read_head(&mut stream, false).await {
+            match self.next_head(&mut stream, last_call.as_mut()).await {
                 Read::Head(next) => head = next,
                 Read::Refused(refused) => return self.refuse(&mut stream, refused).await,
                 Read::Http2(_) | Read::Over => return,
@@ -127,31 +129,48 @@ impl Server {
         session
     }
 
-    /// Reads one head: idle until its first byte, then within a total deadline, which Pingora does not have.
-    async fn read_head(&self, stream: &mut (impl tokio::io::AsyncRead + Unpin), first: bool) -> Read {
+    /// Reads the first head: a connection that was accepted gets its first request answered.
+    async fn first_head(&self, stream: &mut (impl AsyncRead + Unpin)) -> Read {
         let (limits, timeouts) = self.proxy.terms();
-        let limits = &limits;
-        let idle = if first { timeouts.head } else { timeouts.keep_alive };
-        let last_call = last_call(self.proxy.draining.clone(), timeouts.drain);
+        match timeout(timeouts.head, what_comes(stream)).await {
+            Ok(Ok(begun)) => self.read_head(begun, stream, true, &limits, timeouts.head).await,
+            _ => Read::Over,
+        }
+    }
+
+    /// Reads the next head, unless the connection is to end.
+    async fn next_head(&self, stream: &mut Stream, last_call: Pin<&mut impl Future<Output = ()>>) -> Read {
+        let (limits, timeouts) = self.proxy.terms();
         let begun = tokio::select! {
             biased;
-            read = timeout(idle, what_comes(stream)) => read,
-            // A connection that was accepted gets its first request answered.
-            () = last_call, if !first => return Read::Over,
+            begun = timeout(timeouts.keep_alive, what_comes(stream)) => begun,
+            () = last_call => return Read::Over,
         };
-        let mut buf = match begun {
-            Ok(Ok(buf)) if !buf.is_empty() => buf,
-            _ => return Read::Over,
-        };
+        match begun {
+            Ok(Ok(begun)) => self.read_head(begun, stream, false, &limits, timeouts.head).await,
+            _ => Read::Over,
+        }
+    }
+
+    /// Reads a head to its end within a total deadline, which Pingora does not have.
+    async fn read_head(
+        &self,
+        mut buf: BytesMut,
+        stream: &mut (impl AsyncRead + Unpin),
+        first: bool,
+        limits: &Limits,
+        deadline: Duration,
+    ) -> Read {
+        if buf.is_empty() {
+            return Read::Over;
+        }
         let examined = match head::examine(&buf, 0, first, limits) {
             // Nearly always: one read, no timer.
-            Ok(Progress::Partial) => {
-                match timeout(timeouts.head, rest_of_head(stream, &mut buf, first, limits)).await {
-                    Ok(Some(examined)) => examined,
-                    Ok(None) => return Read::Over,
-                    Err(_) => Err(Refused { status: 408, reason: BadRequest::HeadTimeout }),
-                }
-            }
+            Ok(Progress::Partial) => match timeout(deadline, rest_of_head(stream, &mut buf, first, limits)).await {
+                Ok(Some(examined)) => examined,
+                Ok(None) => return Read::Over,
+                Err(_) => Err(Refused { status: 408, reason: BadRequest::HeadTimeout }),
+            },
             examined => examined,
         };
         match examined {
@@ -166,7 +185,7 @@ impl Server {
 
     /// Answers, and reads on for a moment: closing with bytes unread would reset the connection before the client has
     /// read the answer.
-    async fn refuse(&self, stream: &mut (impl tokio::io::AsyncRead + AsyncWriteExt + Unpin), refused: Refused) {
+    async fn refuse(&self, stream: &mut (impl AsyncRead + AsyncWriteExt + Unpin), refused: Refused) {
         let answered = async {
             stream.write_all(&answer::raw(refused.status)).await?;
             stream.shutdown().await?;
@@ -185,7 +204,7 @@ impl Server {
 
 /// Reads until a head is complete or refused; nothing when the client left.
 async fn rest_of_head(
-    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+    stream: &mut (impl AsyncRead + Unpin),
     buf: &mut BytesMut,
     first: bool,
     limits: &Limits,
@@ -204,7 +223,7 @@ async fn rest_of_head(
 }
 
 /// What comes next, in a buffer that is made when it has come: an idle connection has none. Empty when the client left.
-async fn what_comes(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<BytesMut> {
+async fn what_comes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<BytesMut> {
     poll_fn(|context| {
         let mut space = [MaybeUninit::uninit(); HEAD_BUFFER];
         let mut read = ReadBuf::uninit(&mut space);
