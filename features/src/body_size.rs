@@ -13,9 +13,7 @@ const SIZE: Key<u64> = Key {
         sentence: SENTENCE,
         default: "1m; without the annotation what the ConfigMap says",
         example: "8m",
-        support: Support::Approximated(
-            "A body without a length is refused when it grows too large, not before the endpoint sees any of it.",
-        ),
+        support: Support::Honoured,
     },
     parse: size,
     on_error: OnError::Default,

@@ -21,15 +21,6 @@ const REQUEST_BUFFERING: Key<()> = key(
     on_or_off,
 );
 
-const BUFFER_SIZE: Key<()> = key(
-    "proxy-buffer-size",
-    "How large the head of an answer may be, in bytes or with k or m.",
-    "4k",
-    "16k",
-    "larger heads pass, up to 1 MiB.",
-    size,
-);
-
 const VERSION: Key<()> = key(
     "proxy-http-version",
     "Version of HTTP towards endpoints: 1.0 or 1.1.",
@@ -40,11 +31,11 @@ const VERSION: Key<()> = key(
 );
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&BUFFERING, &REQUEST_BUFFERING, &BUFFER_SIZE, &VERSION];
+pub(crate) const KEYS: Keys = &[&BUFFERING, &REQUEST_BUFFERING, &VERSION];
 
 /// Tells what is wrong with them; nothing else comes of them.
 pub(crate) fn read(reader: &mut Reader<'_>) {
-    for key in [&BUFFERING, &REQUEST_BUFFERING, &BUFFER_SIZE, &VERSION] {
+    for key in [&BUFFERING, &REQUEST_BUFFERING, &VERSION] {
         reader.take(key);
     }
 }
@@ -65,22 +56,13 @@ fn on_or_off(text: &str) -> Result<(), String> {
     if matches!(text, "on" | "off") { Ok(()) } else { Err("is neither on nor off".to_owned()) }
 }
 
-fn size(text: &str) -> Result<(), String> {
-    let digits = text.strip_suffix(['k', 'K', 'm', 'M']).unwrap_or(text);
-    let sound = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if sound { Ok(()) } else { Err("is not a size, as 4096, 16k or 1m".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn values_are_checked_although_they_change_nothing() {
-        assert!(size("16k").is_ok() && size("4096").is_ok());
-        for text in ["", "k", "1g", "-1", "1.5k"] {
-            assert!(size(text).is_err(), "{text}");
-        }
+        assert!(on_or_off("on").is_ok());
         assert!(on_or_off("true").is_err());
     }
 }

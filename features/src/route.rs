@@ -68,7 +68,7 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http,
-    /// HTTP/1.1 over TLS, HTTP/2 if the endpoint negotiates it.
+    /// HTTP/1.1 over TLS.
     Https,
     /// HTTP/2 with prior knowledge.
     H2c,
@@ -111,6 +111,8 @@ pub struct Upstream {
     pub retry: Retry,
     /// TLS beyond the defaults.
     pub tls: Option<Arc<UpstreamTls>>,
+    /// Largest head of an answer in bytes; without it Pingora's own limit holds.
+    pub max_head: Option<u64>,
     /// Largest request body in bytes; 0 is no limit.
     pub max_body: u64,
 }
@@ -127,6 +129,7 @@ impl Default for Upstream {
             upgrade_idle: None,
             retry: Retry::default(),
             tls: None,
+            max_head: None,
             max_body: body_size::DEFAULT,
         }
     }

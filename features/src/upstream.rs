@@ -3,15 +3,16 @@ use std::time::Duration;
 
 use crate::annotation::{Key, OnError, Reader, Row, Support, duration, seconds};
 use crate::route::{Protocol, Upstream};
+use crate::units::size;
 use crate::{Keys, body_size, retry, upstream_tls};
 
 const PROTOCOL: Key<Option<Protocol>> = Key {
     row: Row {
         name: "backend-protocol",
-        sentence: "Protocol towards the endpoints: HTTP, HTTPS, GRPC (HTTP/2 without TLS), GRPCS or AUTO_HTTP (HTTPS if the client came over HTTPS), in any case.",
+        sentence: "Protocol towards the endpoints: HTTP, HTTPS (both HTTP/1.1), GRPC (HTTP/2 without TLS), GRPCS (HTTP/2 over TLS) or AUTO_HTTP (HTTPS if the client came over HTTPS), in any case; with FCGI the paths answer 503.",
         default: "the appProtocol of the Service port, else HTTP",
         example: "GRPC",
-        support: Support::Approximated("with HTTPS, HTTP/2 is spoken if the endpoint offers it; FCGI answers 503."),
+        support: Support::Honoured,
     },
     parse: |text| match text.to_ascii_uppercase().as_str() {
         "HTTP" => Ok(Some(Protocol::Http)),
@@ -85,15 +86,31 @@ const UPGRADE_IDLE: Key<Duration> = Key {
     on_error: OnError::Default,
 };
 
+const HEAD: Key<u64> = Key {
+    row: Row {
+        name: "proxy-buffer-size",
+        sentence: "How large the head of an answer may be, in bytes or with `k` or `m`; a larger one is 502, or another try \
+                   with `invalid_header` in `proxy-next-upstream`.",
+        default: "1m, which is the most",
+        example: "16k",
+        support: Support::Honoured,
+    },
+    parse: |text| match size(text) {
+        Ok(0) => Err("is 0; write a size such as 8k".to_owned()),
+        read => read,
+    },
+    on_error: OnError::Default,
+};
+
 const GLOBAL_REQUEST: Key<Duration> = Key { row: Row { name: "request-timeout", ..REQUEST.row }, ..REQUEST };
 const GLOBAL_UPGRADE_IDLE: Key<Duration> =
     Key { row: Row { name: "upgrade-idle-timeout", ..UPGRADE_IDLE.row }, ..UPGRADE_IDLE };
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND, &REQUEST, &UPGRADE_IDLE];
+pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND, &REQUEST, &UPGRADE_IDLE, &HEAD];
 
 /// The keys of the ConfigMap that [`read`] takes.
-pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOBAL_UPGRADE_IDLE];
+pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOBAL_UPGRADE_IDLE, &HEAD];
 
 /// Reads the settings; `protocol` is what the Service port asks for.
 pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
@@ -113,6 +130,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
         upgrade_idle: reader.take_or(&UPGRADE_IDLE, &GLOBAL_UPGRADE_IDLE),
         retry: retry::read(reader),
         tls: upstream_tls::read(reader),
+        max_head: reader.take_or(&HEAD, &HEAD),
         max_body: body_size::read(reader),
     }
 }
@@ -129,6 +147,20 @@ mod tests {
         let mut reader = Reader::new([("backend-protocol", "https")], &config, &NoObjects);
         assert_eq!(read(&mut reader, Protocol::H2c).protocol, Protocol::Https);
         assert_eq!(read(&mut Reader::new([], &config, &NoObjects), Protocol::H2c).protocol, Protocol::H2c);
+    }
+
+    #[test]
+    fn heads_of_answers_have_a_size() {
+        let config = Config::new([("proxy-buffer-size".to_owned(), "8k".to_owned())]);
+        let of = |annotations: &[(&'static str, &'static str)], config: &Config| {
+            read(&mut Reader::new(annotations.iter().copied(), config, &NoObjects), Protocol::Http).max_head
+        };
+        assert_eq!(of(&[], &Config::default()), None);
+        assert_eq!(of(&[], &config), Some(8192));
+        assert_eq!(of(&[("proxy-buffer-size", "128k")], &config), Some(131_072));
+        for wrong in ["0", "-1", "1.5k", "k", "big"] {
+            assert_eq!(of(&[("proxy-buffer-size", wrong)], &Config::default()), None, "{wrong}");
+        }
     }
 
     #[test]

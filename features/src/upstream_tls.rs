@@ -78,13 +78,11 @@ const SECRET: Key<String> = Key {
 const VERIFY: Key<bool> = Key {
     row: Row {
         name: "proxy-ssl-verify",
-        sentence: "Verifies endpoints' certificates against ca.crt and proxy-ssl-name: on or off.",
+        sentence: "Verifies endpoints' certificates against ca.crt and proxy-ssl-name, which is sent as server name, too: on or off. \
+                   Without either the paths answer 503.",
         default: "off",
         example: "on",
-        support: Support::Approximated(
-            "without a ca.crt or a name the paths answer 503, where ingress-nginx verifies nothing or fails; the name \
-             is also sent as server name.",
-        ),
+        support: Support::Honoured,
     },
     parse: switch,
     on_error: OnError::Close,
@@ -121,10 +119,10 @@ const NAME: Key<String> = Key {
 const SERVER_NAME: Key<bool> = Key {
     row: Row {
         name: "proxy-ssl-server-name",
-        sentence: "Sends proxy-ssl-name as server name (SNI): on or off.",
+        sentence: "Sends proxy-ssl-name as server name (SNI), and nothing without one: on or off.",
         default: "off",
         example: "on",
-        support: Support::Approximated("without proxy-ssl-name nothing is sent."),
+        support: Support::Honoured,
     },
     parse: switch,
     on_error: OnError::Default,

@@ -280,6 +280,7 @@ impl ProxyHttp for Proxy {
             peer::answered(self, context, head.status.as_u16());
         }
         nginx_log::keep_answer(context, head);
+        response::check_size(context, head)?;
         retry::after_head(self, session, head, context)?;
         detour::after_head(self, session, head, context)
     }

@@ -1,9 +1,11 @@
 //! What the client gets: the endpoint's answer, or the gateway's own when there is none.
 use http::Version;
 use http::header::TRANSFER_ENCODING;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+
+use crate::context::Context;
 
 /// Fits the endpoint's answer to the client's protocol: HTTP/1.0 has no chunks, so a body without a length ends with the
 /// connection (RFC 9112 section 6.1).
@@ -11,6 +13,26 @@ pub(crate) fn fit(session: &mut Session, head: &mut ResponseHeader) {
     if session.req_header().version == Version::HTTP_10 && head.remove_header(&TRANSFER_ENCODING).is_some() {
         session.set_keepalive(None);
     }
+}
+
+/// The head of an endpoint's answer may be as large as `proxy-buffer-size` says.
+///
+/// # Errors
+/// When it is larger.
+pub(crate) fn check_size(context: &Context, head: &ResponseHeader) -> Result<()> {
+    let limit = context.rule.as_ref().and_then(|rule| rule.policy.upstream.max_head);
+    let Some(limit) = limit.filter(|_| context.detour.is_none()) else { return Ok(()) };
+    // As HTTP/1.1 writes it: the status line, a line for each field, an empty line.
+    let status = "HTTP/1.1 200 \r\n".len() + head.get_reason_phrase().map_or(0, str::len);
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let size = u64::try_from(status + fields.sum::<usize>() + "\r\n".len()).unwrap_or(u64::MAX);
+    if size <= limit {
+        return Ok(());
+    }
+    let why = format!("the head of the answer has {size} bytes, and proxy-buffer-size allows {limit}");
+    let mut error = Error::explain(ErrorType::InvalidHTTPHeader, why);
+    error.esource = ErrorSource::Upstream;
+    Err(error)
 }
 
 /// The status and reason of a request that failed; status 0 when there is nobody left to answer.

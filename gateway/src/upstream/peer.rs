@@ -48,8 +48,8 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     options.max_h2_streams = STREAMS;
     options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Preserve;
     match upstream.protocol {
-        Protocol::Http | Protocol::Auto => options.set_http_version(1, 1),
-        Protocol::Https => options.set_http_version(2, 1),
+        // Endpoints that could speak HTTP/2 over TLS often only answer to other names then (421), and upgrades end.
+        Protocol::Http | Protocol::Https | Protocol::Auto => options.set_http_version(1, 1),
         Protocol::H2c | Protocol::H2 => options.set_http_version(2, 2),
     }
     // Pingora tells connections apart by address, TLS, names and client certificate, but not by what is spoken on them.

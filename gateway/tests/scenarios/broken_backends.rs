@@ -140,3 +140,27 @@ async fn surplus_bytes_never_answer_the_next_request() {
         assert_eq!(client.send(request).await.text(), target);
     }
 }
+
+#[tokio::test]
+async fn a_head_larger_than_proxy_buffer_size_is_502_and_the_connection_is_not_kept() {
+    let backend = Scripted::start(|mut wire| {
+        Box::pin(async move {
+            loop {
+                let head = wire.head().await;
+                let length = if head.first.starts_with("GET /large") { 1100 } else { 900 };
+                let value = "x".repeat(length);
+                wire.send(&format!("HTTP/1.1 200 OK\r\nX-Long: {value}\r\nContent-Length: 2\r\n\r\nok")).await;
+            }
+        })
+    })
+    .await;
+    let spec = Spec::to("app").annotation("proxy-buffer-size", "1k");
+    let rig = Rig::start(Site::default().rule(spec).endpoints("app", [backend.address])).await;
+    for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+        assert_eq!(client.get("a.test", "/").await.status, 200);
+    }
+    for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+        assert_eq!(client.get("a.test", "/large").await.status, 502);
+    }
+    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 200);
+}
