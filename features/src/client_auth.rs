@@ -41,15 +41,12 @@ const VERIFY: Key<Option<Mode>> = Key {
 };
 
 const DEPTH: Key<usize> = Key {
-    row: Row {
-        support: Support::Approximated("Counts the intermediate certificates that the client sends."),
-        ..row(
-            "auth-tls-verify-depth",
-            "Intermediate certificates between a client's and an authority's, at most.",
-            "1",
-            "2",
-        )
-    },
+    row: row(
+        "auth-tls-verify-depth",
+        "Certificates between a client's and the authority's that is its own issuer, at most. More than six never pass.",
+        "1",
+        "2",
+    ),
     parse: |text| match text.parse() {
         Ok(depth @ 0..=100) => Ok(depth),
         _ => Err("is not a whole number from 0 to 100".to_owned()),
@@ -133,7 +130,7 @@ pub enum Mode {
 pub struct ClientAuth {
     /// Who may pass.
     pub mode: Mode,
-    /// Intermediate certificates that a client may send.
+    /// Certificates that may lie between a client's and an authority's.
     pub depth: usize,
     /// Certificates of authorities.
     pub authorities: Box<[CertificateDer<'static>]>,

@@ -91,10 +91,12 @@ const VERIFY: Key<bool> = Key {
 const DEPTH: Key<u32> = Key {
     row: Row {
         name: "proxy-ssl-verify-depth",
-        sentence: "How long the chain of an endpoint's certificate may be.",
+        sentence: "Certificates between an endpoint's and the authority's, at most.",
         default: "1",
         example: "2",
-        support: Support::Inert("chains are verified up to six intermediate certificates, whatever this says."),
+        support: Support::Inert(
+            "up to six are followed, whatever this says: the library that connects does not tell the chain.",
+        ),
     },
     parse: |text| text.parse().map_err(|_| "is not a whole number".to_owned()),
     on_error: OnError::Default,

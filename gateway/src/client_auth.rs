@@ -2,6 +2,7 @@
 //!
 //! The handshake only proves that the client has the key of its certificate. Whether the certificate is valid is found out
 //! after it, against the settings of the host, so that the client learns of it by an answer.
+mod chain;
 mod name;
 
 use std::sync::Arc;
@@ -10,48 +11,35 @@ use features::{ClientAuth, Mode, Valid};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use self::chain::Authorities;
 use crate::signatures::Signatures;
 
 /// What all fields begin with that tell endpoints of a client's certificate. No client may send one.
 pub(crate) const FIELDS: &str = "ssl-client-";
 
 /// What was made of a host's settings. Nothing when the authorities cannot be used: then no certificate is valid.
-struct Ready(Option<Arc<dyn ClientCertVerifier>>);
+struct Ready(Option<Authorities>);
 
-fn ready<'a>(settings: &'a ClientAuth, provider: &Arc<CryptoProvider>) -> Option<&'a Ready> {
-    settings.resolved.get_or_init(|| {
-        let verifier = verifier(settings, provider);
-        if verifier.is_none() && settings.mode != Mode::Closed {
+fn ready<'a>(settings: &'a ClientAuth, provider: &Arc<CryptoProvider>) -> Option<&'a Authorities> {
+    let ready: &Ready = settings.resolved.get_or_init(|| {
+        let authorities = Authorities::new(settings, provider.signature_verification_algorithms);
+        if authorities.is_none() && settings.mode != Mode::Closed {
             tracing::error!(
                 "the authorities of auth-tls-secret cannot be used; no client certificate is valid for their hosts"
             );
         }
-        Arc::new(Ready(verifier))
-    })
-}
-
-fn verifier(settings: &ClientAuth, provider: &Arc<CryptoProvider>) -> Option<Arc<dyn ClientCertVerifier>> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(settings.authorities.iter().cloned());
-    if added == 0 {
-        return None;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let builder = builder.with_crls(settings.revoked.iter().cloned()).enforce_revocation_expiration();
-    builder.build().ok()
+        Arc::new(Ready(authorities))
+    })?;
+    ready.0.as_ref()
 }
 
 /// Asks for a certificate in a handshake.
 pub(crate) fn asking(settings: &ClientAuth, provider: &Arc<CryptoProvider>) -> Arc<dyn ClientCertVerifier> {
-    let verifier = ready(settings, provider).and_then(|ready| ready.0.as_ref());
-    let hints = verifier.map(|verifier| verifier.root_hint_subjects().to_vec()).unwrap_or_default();
+    let hints = ready(settings, provider).map(|authorities| authorities.names.clone()).unwrap_or_default();
     Arc::new(Asks { signatures: Signatures(provider.clone()), hints })
 }
 
@@ -127,12 +115,9 @@ impl Shown {
         plain: &Arc<ServerConfig>,
         chain: Option<&[CertificateDer<'static>]>,
     ) -> Self {
-        let certificate = chain.and_then(<[_]>::split_first).map(|(own, intermediates)| {
-            let verifier = ready(&settings, plain.crypto_provider()).and_then(|ready| ready.0.as_ref());
-            let valid = match verifier {
-                Some(verifier) if intermediates.len() <= settings.depth => judge(&**verifier, own, intermediates),
-                _ => Valid::No,
-            };
+        let certificate = chain.and_then(<[_]>::split_first).map(|(own, sent)| {
+            let authorities = ready(&settings, plain.crypto_provider());
+            let valid = authorities.map_or(Valid::No, |authorities| authorities.judge(own, sent, settings.depth));
             let (subject, issuer) = name::of(own).unwrap_or_default();
             Certificate { valid, subject, issuer, pem: name::pem(own) }
         });
@@ -171,13 +156,5 @@ impl Shown {
         for (name, value) in self.fields() {
             headers.insert(name, value);
         }
-    }
-}
-
-fn judge(verifier: &dyn ClientCertVerifier, own: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Valid {
-    match verifier.verify_client_cert(own, intermediates, UnixTime::now()) {
-        Ok(_) => Valid::Yes,
-        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Valid::UnknownAuthority,
-        Err(_) => Valid::No,
     }
 }

@@ -149,6 +149,42 @@ async fn revoked_certificates_and_other_subjects_are_refused() {
 }
 
 #[tokio::test]
+async fn what_lies_between_a_client_and_its_authority_is_counted_wherever_it_comes_from() {
+    let (backend, root) = (Backend::echo("app").await, Authority::new("root"));
+    let upper = root.authority("upper");
+    let lower = upper.authority("lower");
+    let all = [&root, &upper, &lower].map(|authority| authority.pem.as_str()).concat();
+    let hosts = [("one.test", &root.pem, "1"), ("two.test", &root.pem, "2"), ("all.test", &all, "1")];
+    let hosts = hosts.into_iter().chain([("deep.test", &all, "2"), ("cut.test", &upper.pem, "1")]);
+    let rules = hosts.map(|(host, authorities, depth)| {
+        let rule = Spec::to("app").host(host).annotation("auth-tls-verify-depth", depth);
+        let secret = host.trim_end_matches(".test");
+        rule.annotation("auth-tls-secret", secret).object(secret, "ca.crt", authorities.as_str())
+    });
+    let rig = rig(&backend, rules.collect()).await;
+    let showing = |signer: &Authority, links: &[&Authority]| {
+        let mut identity = signer.client("ann");
+        identity.links = links.iter().map(|link| link.der.clone()).collect();
+        identity
+    };
+    let (near, far) = (showing(&upper, &[&upper]), showing(&lower, &[&lower, &upper]));
+    let (spare, bare) = (showing(&root, &[&upper, &lower]), showing(&lower, &[]));
+    for (host, statuses) in [
+        ("one.test", [200, 400, 200, 400]),
+        ("two.test", [200, 200, 200, 400]),
+        ("all.test", [200, 400, 200, 400]),
+        ("deep.test", [200, 200, 200, 200]),
+        // An authority whose own is not known is the end.
+        ("cut.test", [200, 200, 400, 400]),
+    ] {
+        for (identity, status) in [&near, &far, &spare, &bare].into_iter().zip(statuses) {
+            let links = identity.links.len();
+            assert_eq!(get(&rig, Offer::h2(host).showing(identity), host).await.status, status, "{host} {links}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn settings_that_change_hold_for_open_connections() {
     let (backend, ours, theirs) = (Backend::echo("app").await, Authority::new("ours"), Authority::new("theirs"));
     let mut rig = rig(&backend, vec![asking(&ours)]).await;

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PKCS_RSA_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
 };
@@ -20,9 +20,11 @@ use super::{bounded, dial};
 /// End of 2039, far enough for any clock a test runs under.
 const NOT_AFTER: i64 = 2_208_988_799;
 
-/// A self-signed certificate with its key.
+/// A certificate with its key.
 pub(crate) struct Identity {
     pub(crate) leaf: CertificateDer<'static>,
+    /// What is shown with it.
+    pub(crate) links: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     /// Certificate and key as a Secret holds them.
     pub(crate) pem: (String, String),
@@ -54,6 +56,7 @@ impl Identity {
         let certificate = params.self_signed(key).unwrap();
         Self {
             leaf: certificate.der().clone(),
+            links: Vec::new(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             pem: (certificate.pem(), key.serialize_pem()),
         }
@@ -117,19 +120,33 @@ impl Identity {
 /// An authority that signs certificates of clients.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate as PEM.
+    /// Its own certificate.
+    pub(crate) der: CertificateDer<'static>,
+    /// The same as PEM.
     pub(crate) pem: String,
 }
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
+        Self::signed(name, |params, key| params.self_signed(key))
+    }
+
+    /// One that this one has signed.
+    pub(crate) fn authority(&self, name: &str) -> Self {
+        Self::signed(name, |params, key| params.signed_by(key, &self.issuer))
+    }
+
+    fn signed(
+        name: &str,
+        sign: impl FnOnce(&CertificateParams, &KeyPair) -> Result<Certificate, rcgen::Error>,
+    ) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        let certificate = sign(&params, &key).unwrap();
+        Self { issuer: Issuer::new(params, key), der: certificate.der().clone(), pem: certificate.pem() }
     }
 
     /// A client's certificate.
@@ -150,6 +167,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
             leaf: certificate.der().clone(),
+            links: Vec::new(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             pem: (certificate.pem(), key.serialize_pem()),
         }
@@ -219,8 +237,9 @@ impl<'a> Offer<'a> {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anything(provider)));
         let mut config = match self.identity {
-            Some(identity) => {
-                config.with_client_auth_cert(vec![identity.leaf.clone()], identity.key.clone_key()).unwrap()
+            Some(Identity { leaf, links, key, .. }) => {
+                let chain = std::iter::once(leaf).chain(links).cloned().collect();
+                config.with_client_auth_cert(chain, key.clone_key()).unwrap()
             }
             None => config.with_no_client_auth(),
         };
