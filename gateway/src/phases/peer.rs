@@ -11,7 +11,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use table::Rule;
 
-use super::canary;
+use super::{canary, retry};
 use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
@@ -101,8 +101,8 @@ pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Resul
 ///
 /// # Errors
 /// When it is closed; nothing has been sent.
-pub(crate) async fn check_open(session: &Session, socket: RawFd) -> Result<()> {
-    if session.req_header().method.is_idempotent() || !is_closed(socket) {
+pub(crate) async fn check_open(session: &Session, context: &Context, socket: RawFd) -> Result<()> {
+    if retry::may_arrive_twice(session, context) || !is_closed(socket) {
         return Ok(());
     }
     // Lets the events in, so that the next try meets no other connection that was closed at the same time.

@@ -1,4 +1,5 @@
 //! May a request that failed go to an endpoint again? ingress-nginx's `proxy-next-upstream`, within a budget.
+use std::sync::Arc;
 use std::time::Instant;
 
 use features::{Conditions, Route};
@@ -14,6 +15,9 @@ use crate::proxy::Proxy;
 
 /// Tries of a request that the endpoint did not process: kept connections that it had closed, refused streams.
 const UNPROCESSED: u8 = 3;
+
+/// Tries of a request whose rule sets no limit, unless the cluster has more endpoints. ingress-nginx would never end.
+const ENDLESS: usize = 16;
 
 /// What was decided about a further try of a request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,15 +35,14 @@ impl Again {
     }
 }
 
-/// A connection could not be made. Nothing was sent, so any method may go to another endpoint; to the same one only makes
-/// sense later.
+/// A connection could not be made. Nothing was sent, so any method may be tried again.
 pub(crate) fn after_connecting_failed(proxy: &Proxy, session: &Session, context: &mut Context, error: &mut Error) {
     let timed_out = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
     context.attempts.end(0, if timed_out { 504 } else { 502 });
     let why = if timed_out { Conditions::TIMEOUT } else { Conditions::ERROR };
-    // A connection that was refused cost nobody any work, and its request still arrives only once.
+    // A connection that was refused cost nobody any work, and its request still arrives only once at another endpoint.
     let free = matches!(error.etype(), ErrorType::ConnectRefused | ErrorType::ConnectNoRoute);
-    let failure = Failure { why, reason: RetryReason::Connect, sent: false, elsewhere: true, free };
+    let failure = Failure { why, reason: RetryReason::Connect, sent: false, free };
     let again = failure.may_retry(proxy, session, context);
     error.set_retry(again || detour::after_failure(proxy, session, response::failure(error).0, context));
 }
@@ -62,7 +65,7 @@ pub(crate) fn after_proxying_failed(
     let failed = failure.is_some();
     let again = match failure {
         _ if begun || session.as_ref().retry_buffer_truncated() => false,
-        Some(_) if is_unprocessed(error, session, reused) && context.again.unprocessed < UNPROCESSED => {
+        Some(_) if is_unprocessed(error, session, context, reused) && context.again.unprocessed < UNPROCESSED => {
             context.again.unprocessed += 1;
             if error.etype != ErrorType::H2Error {
                 // The connection was to blame, not the endpoint.
@@ -93,7 +96,7 @@ pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader
     if begun || session.as_ref().retry_buffer_truncated() {
         return Ok(());
     }
-    let failure = Failure { why, reason: RetryReason::Status, sent: true, elsewhere: false, free: false };
+    let failure = Failure { why, reason: RetryReason::Status, sent: true, free: false };
     if !failure.may_retry(proxy, session, context) {
         return Ok(());
     }
@@ -110,47 +113,43 @@ struct Failure {
     reason: RetryReason,
     /// May the endpoint have seen the request?
     sent: bool,
-    /// Only an endpoint that was not tried yet makes sense.
-    elsewhere: bool,
-    /// Does another try cost nothing of the budget?
+    /// Does a try of another endpoint cost nothing of the budget?
     free: bool,
 }
 
 impl Failure {
     /// Why a try failed before its answer began; `None` when it was not for the endpoint.
     fn of(error: &Error) -> Option<Self> {
-        use ErrorType::{H2Error, InvalidH2, InvalidHTTPHeader, ReadTimedout, WriteTimedout};
+        use ErrorType::{InvalidH2, InvalidHTTPHeader, ReadTimedout, WriteTimedout};
         if error.esource != ErrorSource::Upstream {
             return None;
         }
-        let (why, reason, elsewhere) = match error.etype() {
-            ReadTimedout | WriteTimedout => (Conditions::TIMEOUT, RetryReason::Timeout, true),
-            InvalidHTTPHeader | InvalidH2 => (Conditions::INVALID_HEADER, RetryReason::Invalid, false),
+        let (why, reason) = match error.etype() {
+            ReadTimedout | WriteTimedout => (Conditions::TIMEOUT, RetryReason::Timeout),
+            InvalidHTTPHeader | InvalidH2 => (Conditions::INVALID_HEADER, RetryReason::Invalid),
             ErrorType::HTTPStatus(_) => return None,
-            H2Error => (Conditions::ERROR, RetryReason::Error, false),
-            _ => (Conditions::ERROR, RetryReason::Error, false),
+            _ => (Conditions::ERROR, RetryReason::Error),
         };
-        Some(Self { why, reason, sent: true, elsewhere, free: false })
+        Some(Self { why, reason, sent: true, free: false })
     }
 
     fn may_retry(&self, proxy: &Proxy, session: &Session, context: &Context) -> bool {
         let Some(rule) = &context.rule else { return false };
         let retry = &rule.policy.upstream.retry;
-        let tries = context.attempts.len().saturating_sub(context.again.unprocessed.into());
-        if !retry.allows(self.why, &session.req_header().method, self.sent)
-            || (retry.tries > 0 && tries >= usize::from(retry.tries))
-        {
+        if !retry.allows(self.why, &session.req_header().method, self.sent) {
             return false;
         }
         let Some(cluster) = proxy.cluster_of(context) else { return false };
-        if self.elsewhere && !cluster.has_untried(&context.tried) {
-            return false;
-        }
+        let (endpoints, live) = cluster.size();
+        let tries = context.attempts.len().saturating_sub(context.again.unprocessed.into());
+        let most = if retry.tries > 0 { retry.tries.into() } else { ENDLESS.max(endpoints) };
         let now = Instant::now();
-        if has_run_out(rule, context, now) {
+        if tries >= most || has_run_out(rule, context, now) {
             return false;
         }
-        if !self.free && !cluster.budget.withdraw(retry, now) {
+        // The next try prefers an endpoint that was not tried; without one it is any of them again.
+        let free = self.free && cluster.has_untried(&context.tried);
+        if !free && !cluster.budget.withdraw(retry, live, now) {
             cluster.metrics.flow.exhausted();
             return false;
         }
@@ -170,11 +169,18 @@ fn has_run_out(rule: &Rule<Route>, context: &Context, now: Instant) -> bool {
 /// Is it certain, or for idempotent requests likely enough, that the endpoint did not process the request? It said so
 /// (REFUSED_STREAM, GOAWAY: RFC 9113 section 8.7; HTTP_1_1_REQUIRED), or it had closed the kept connection that the request
 /// was sent on (RFC 9112 section 9.3.1).
-fn is_unprocessed(error: &Error, session: &Session, reused: bool) -> bool {
+fn is_unprocessed(error: &Error, session: &Session, context: &Context, reused: bool) -> bool {
     match error.retry {
         RetryType::Decided(said) => said,
-        RetryType::ReusedOnly => reused && session.req_header().method.is_idempotent(),
+        RetryType::ReusedOnly => reused && may_arrive_twice(session, context),
     }
+}
+
+/// May a request be sent again that was sent on a kept connection, which the endpoint has closed, most likely before it came?
+/// Not one that must not arrive twice, and none at all when the rule tries nothing again after errors.
+pub(super) fn may_arrive_twice(session: &Session, context: &Context) -> bool {
+    let tries = |rule: &Arc<Rule<Route>>| rule.policy.upstream.retry.on.contains(Conditions::ERROR);
+    session.req_header().method.is_idempotent() && context.rule.as_ref().is_some_and(tries)
 }
 
 fn count(proxy: &Proxy, context: &Context, reason: RetryReason) {
@@ -187,18 +193,18 @@ fn count(proxy: &Proxy, context: &Context, reason: RetryReason) {
 mod tests {
     use super::*;
 
-    fn failure(error: ErrorType, source: ErrorSource) -> Option<(Conditions, bool)> {
+    fn failure(error: ErrorType, source: ErrorSource) -> Option<Conditions> {
         let mut error = Error::new(error);
         error.esource = source;
-        Failure::of(&error).map(|failure| (failure.why, failure.elsewhere))
+        Failure::of(&error).map(|failure| failure.why)
     }
 
     #[test]
     fn failures_of_endpoints_have_nginxs_names() {
         let upstream = |error| failure(error, ErrorSource::Upstream);
-        assert_eq!(upstream(ErrorType::ReadTimedout), Some((Conditions::TIMEOUT, true)));
-        assert_eq!(upstream(ErrorType::ConnectionClosed), Some((Conditions::ERROR, false)));
-        assert_eq!(upstream(ErrorType::InvalidHTTPHeader), Some((Conditions::INVALID_HEADER, false)));
+        assert_eq!(upstream(ErrorType::ReadTimedout), Some(Conditions::TIMEOUT));
+        assert_eq!(upstream(ErrorType::ConnectionClosed), Some(Conditions::ERROR));
+        assert_eq!(upstream(ErrorType::InvalidHTTPHeader), Some(Conditions::INVALID_HEADER));
     }
 
     #[test]

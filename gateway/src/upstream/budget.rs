@@ -42,13 +42,14 @@ impl Budget {
         self.requests.fetch_add(1, Relaxed);
     }
 
-    /// Takes a retry from the budget; false when there is none left.
-    pub(crate) fn withdraw(&self, retry: &Retry, now: Instant) -> bool {
+    /// Takes a retry from the budget; false when there is none left. While so few requests are `live` that their retries can
+    /// drown nobody, none is turned down (Envoy's `min_retry_concurrency` is the same).
+    pub(crate) fn withdraw(&self, retry: &Retry, live: u32, now: Instant) -> bool {
         let requests = self.requests.load(Relaxed);
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         account.update(requests, retry, now);
         if account.balance < 1.0 {
-            return false;
+            return live.max(1) <= retry.budget_min.into();
         }
         account.balance -= 1.0;
         true
@@ -88,8 +89,10 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const MANY: u32 = 1_000;
+
     fn drain(budget: &Budget, retry: &Retry, now: Instant) -> usize {
-        (0..100_000).take_while(|_| budget.withdraw(retry, now)).count()
+        (0..100_000).take_while(|_| budget.withdraw(retry, MANY, now)).count()
     }
 
     fn deposits(budget: &Budget, number: usize) {
@@ -119,7 +122,7 @@ mod tests {
         let (budget, now) = (Budget::default(), Instant::now());
         assert_eq!(budget.left(now), None);
         deposits(&budget, 100);
-        assert!(budget.withdraw(&Retry::default(), now));
+        assert!(budget.withdraw(&Retry::default(), MANY, now));
         for _ in 0..2 {
             assert!(budget.left(now).is_some_and(|left| (left - 49.0).abs() < 1e-6));
         }
@@ -131,7 +134,7 @@ mod tests {
         let retry = Retry { budget_min: 0, ..Retry::default() };
         let (budget, now) = (Budget::default(), Instant::now());
         deposits(&budget, 100);
-        assert!(budget.withdraw(&retry, now));
+        assert!(budget.withdraw(&retry, MANY, now));
         // An hour at the same rate is worth no more than the window.
         deposits(&budget, 36_000);
         assert_eq!(drain(&budget, &retry, now + Duration::from_secs(3600)), 20);
@@ -142,6 +145,16 @@ mod tests {
         let retry = Retry { budget_min: 0, budget_percent: 0, ..Retry::default() };
         let budget = Budget::default();
         deposits(&budget, 1000);
-        assert!(!budget.withdraw(&retry, Instant::now()));
+        for live in [0, 1, MANY] {
+            assert!(!budget.withdraw(&retry, live, Instant::now()));
+        }
+    }
+
+    #[test]
+    fn few_requests_get_all_their_tries() {
+        let (budget, retry, now) = (Budget::default(), Retry::default(), Instant::now());
+        drain(&budget, &retry, now);
+        assert!((0..1_000).all(|_| budget.withdraw(&retry, 3, now)));
+        assert!(!budget.withdraw(&retry, 4, now));
     }
 }

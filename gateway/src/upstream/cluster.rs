@@ -288,6 +288,13 @@ impl Cluster {
         self.queue_metrics.get_or_init(|| self.metrics.queue())
     }
 
+    /// How many endpoints there are, and the requests in flight to them.
+    pub(crate) fn size(&self) -> (usize, u32) {
+        let members = self.members();
+        let in_flight = members.list().iter().map(|member| member.endpoint.in_flight());
+        (members.list().len(), in_flight.fold(0, u32::saturating_add))
+    }
+
     /// Is there an endpoint that is not among `tried`?
     pub(crate) fn has_untried(&self, tried: &[SocketAddr]) -> bool {
         self.choice.load().has_untried(tried)

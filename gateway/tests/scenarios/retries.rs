@@ -54,6 +54,29 @@ async fn tries_have_a_limit() {
 }
 
 #[tokio::test]
+async fn all_tries_that_are_written_are_made() {
+    for (tries, made) in [("40", 40), ("0", 16)] {
+        let busy = Scripted::answering(UNAVAILABLE).await;
+        let spec = asking("http_503").annotation("proxy-next-upstream-tries", tries);
+        let rig = Rig::start(site(spec, [busy.address])).await;
+        assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 503);
+        assert_eq!(requests(&busy), made);
+    }
+}
+
+#[tokio::test]
+async fn a_lone_endpoint_that_refuses_gets_its_tries() {
+    let dead = Refusing::new();
+    let rig = Rig::start(site(Spec::to("app"), [dead.address])).await;
+    for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+        assert_eq!(client.post("a.test", "/", "body").await.status, 502);
+    }
+    let metrics = rig.metrics().await;
+    let refused = metrics.sum("ingora_upstream_connects_total", &[("service", "app"), ("result", "refused")]);
+    assert_eq!(refused, Some(6.0));
+}
+
+#[tokio::test]
 async fn what_may_have_an_effect_is_sent_again_only_when_the_rule_says_so() {
     let (busy, good) = (Scripted::answering(UNAVAILABLE).await, Backend::echo("good").await);
     let mut seen = [false, false];
@@ -139,7 +162,7 @@ async fn an_endpoint_that_hangs_costs_one_try_timeout() {
 }
 
 #[tokio::test]
-async fn all_endpoints_that_hang_answer_504_and_each_is_asked_once() {
+async fn endpoints_that_hang_get_the_tries_that_there_are_and_then_the_answer_is_504() {
     let asked = Arc::new(AtomicUsize::new(0));
     let silent = || {
         let asked = asked.clone();
@@ -153,10 +176,18 @@ async fn all_endpoints_that_hang_answer_504_and_each_is_asked_once() {
         })
     };
     let (one, other) = (silent().await, silent().await);
-    let spec = Spec::to("app").annotation("ingora.io/try-timeout", "100ms");
-    let rig = Rig::start(site(spec, [one.address, other.address])).await;
-    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 504);
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    let spec = || Spec::to("app").annotation("ingora.io/try-timeout", "100ms");
+    for (spec, addresses, tries) in [
+        (spec(), vec![one.address, other.address], 3),
+        (spec(), vec![one.address], 3),
+        (spec().annotation("proxy-next-upstream-tries", "2"), vec![one.address], 2),
+        (spec().annotation("proxy-next-upstream", "error"), vec![one.address], 1),
+    ] {
+        let rig = Rig::start(site(spec, addresses)).await;
+        let before = asked.load(Ordering::SeqCst);
+        assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 504);
+        assert_eq!(asked.load(Ordering::SeqCst) - before, tries);
+    }
 }
 
 #[tokio::test]
