@@ -317,7 +317,7 @@ fn cluster_view(loaded: &Loaded, cluster: &ClusterId, protocol: Protocol) -> Clu
 fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http => "HTTP/1.1",
-        Protocol::Https => "HTTP/1.1 or HTTP/2 over TLS",
+        Protocol::Https => "HTTP/1.1 over TLS",
         Protocol::H2c => "HTTP/2",
         Protocol::H2 => "HTTP/2 over TLS",
         Protocol::Auto => "HTTP/1.1, over TLS if the client came over TLS",
