@@ -1,22 +1,23 @@
-//! HTTP Basic authentication (RFC 7617) against the users of a Secret.
+//! Passwords: HTTP Basic authentication (RFC 7617), or Digest, against the users of a Secret.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 use crate::annotation::{Key, OnError, Reader, Row, Support};
+use crate::digest_auth::{Checked, DigestUsers};
 use crate::password::{PasswordCheck, Hash};
 use crate::{Answer, Ask, Data, Edits, Feature, Keys, Reply, Request, RuleFacts, Verdict, satisfy};
 
 const TYPE: Key<Scheme> = Key {
     row: Row {
         name: "auth-type",
-        sentence: "Asks clients for a user and a password: `basic`.",
+        sentence: "Asks clients for a user and a password: `basic` or `digest`.",
         default: "nobody is asked",
         example: "basic",
-        support: Support::Approximated("`digest` is not supported: its Ingress is closed."),
+        support: Support::Honoured,
     },
     parse: |text| match text {
         "basic" => Ok(Scheme::Basic),
@@ -88,9 +89,15 @@ enum Form {
 /// Who may pass with which password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicAuth {
-    users: Arc<BTreeMap<Box<str>, Arc<Hash>>>,
-    challenge: HeaderValue,
+    way: Way,
     any: bool,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    Basic { users: Arc<Users>, challenge: HeaderValue },
+    Digest(Arc<DigestUsers>),
 }
 
 impl Feature for BasicAuth {
@@ -109,18 +116,26 @@ impl Feature for BasicAuth {
             }
             return None;
         }
-        if kind? == Scheme::Digest {
-            let message = "asks for digest authentication, which is not supported, so the paths of this Ingress answer 503; use basic over TLS";
-            reader.close(TYPE.row.name, message);
-            return None;
-        }
+        let kind = kind?;
         let Some(secret) = secret else {
             let message = "is there without auth-secret, which names the users, so the paths of this Ingress answer 503; add it";
             reader.report(TYPE.row.name, message.to_owned(), OnError::Close);
             return None;
         };
-        let users = reader.objects().secret(&secret).and_then(|data| users(&data, form, &secret));
-        let (users, unusable) = match users {
+        let read = reader.objects().secret(&secret).and_then(|data| match kind {
+            Scheme::Basic => {
+                let mut users = Users::new();
+                let unusable = each(&data, form, &secret, |name, stored| add(&mut users, name, stored))?;
+                let challenge = format!("Basic realm=\"{realm}\"").try_into().map_err(|_| "its realm is no text".to_owned())?;
+                Ok((Way::Basic { users: Arc::new(users), challenge }, unusable))
+            }
+            Scheme::Digest => {
+                let mut users = DigestUsers::new(&realm);
+                let unusable = each(&data, form, &secret, |name, stored| users.add(name, stored))?;
+                Ok((Way::Digest(Arc::new(users)), unusable))
+            }
+        });
+        let (way, unusable) = match read {
             Ok(read) => read,
             Err(why) => {
                 reader.report(SECRET.row.name, format!("cannot be used: {why}; until then the paths of this Ingress answer 503"), OnError::Close);
@@ -131,8 +146,7 @@ impl Feature for BasicAuth {
             reader.report(SECRET.row.name, why, OnError::Default);
         }
         let any = satisfy::any(reader);
-        let challenge = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")).ok()?;
-        Some(Self { users: Arc::new(users), challenge, any })
+        Some(Self { way, any })
     }
 
     fn on_request(&self, request: &Request<'_>, edits: &mut Edits) -> Verdict {
@@ -141,37 +155,66 @@ impl Feature for BasicAuth {
         if edits.satisfied {
             return Verdict::Continue;
         }
-        let Some((user, password)) = request.headers.get(header::AUTHORIZATION).and_then(credentials) else {
-            return self.refuse(edits, "password_missing");
-        };
-        match self.check(&user, &password) {
-            None => self.refuse(edits, "password_wrong"),
-            Some(check) => Verdict::Ask(Box::new(Ask::Password(check))),
+        match &self.way {
+            Way::Basic { users, challenge } => {
+                let Some((user, password)) = request.headers.get(header::AUTHORIZATION).and_then(credentials) else {
+                    return self.refuse(edits, challenge.clone(), "password_missing");
+                };
+                match check(users, &user, &password) {
+                    None => self.refuse(edits, challenge.clone(), "password_wrong"),
+                    Some(check) => Verdict::Ask(Box::new(Ask::Password(check))),
+                }
+            }
+            Way::Digest(users) => self.prove(users, request, edits),
         }
     }
 
     fn on_reply(&self, _: &Request<'_>, edits: &mut Edits, reply: &Reply) -> Verdict {
-        match reply {
-            Reply::Password(true) => satisfy::passed(self.any, edits),
-            Reply::Password(false) => self.refuse(edits, "password_wrong"),
-            Reply::Response(..) | Reply::Nothing => Verdict::status(503, "password_unchecked"),
+        match (reply, &self.way) {
+            (Reply::Password(true), _) => satisfy::passed(self.any, edits),
+            (Reply::Password(false), Way::Basic { challenge, .. }) => {
+                self.refuse(edits, challenge.clone(), "password_wrong")
+            }
+            _ => Verdict::status(503, "password_unchecked"),
         }
     }
 }
 
 impl BasicAuth {
-    /// An unknown user is checked against somebody's password, so that it takes as long.
-    fn check(&self, user: &[u8], password: &[u8]) -> Option<PasswordCheck> {
-        let known = std::str::from_utf8(user).ok().and_then(|user| self.users.get(user));
-        let slowest = || self.users.values().find(|hash| hash.is_slow()).or_else(|| self.users.values().next());
-        let hash = known.or_else(slowest)?;
-        Some(PasswordCheck::new(hash.clone(), password, known.is_some()))
+    fn prove(&self, users: &DigestUsers, request: &Request<'_>, edits: &mut Edits) -> Verdict {
+        let reason = match users.check(request) {
+            Checked::Passes(info) => {
+                edits.response_fields.extend(info.map(|info| (INFO, info)));
+                return satisfy::passed(self.any, edits);
+            }
+            Checked::Elsewhere => {
+                let answer = Answer { status: 400, fields: Vec::new(), body: None, reason: "password_elsewhere" };
+                return satisfy::denied(self.any, edits, answer);
+            }
+            Checked::Missing => "password_missing",
+            Checked::Wrong => "password_wrong",
+            Checked::Stale => "password_stale",
+        };
+        match users.challenge(request, reason == "password_stale") {
+            Some(challenge) => self.refuse(edits, challenge, reason),
+            None => Verdict::status(503, "password_unchecked"),
+        }
     }
 
-    fn refuse(&self, edits: &mut Edits, reason: &'static str) -> Verdict {
-        let fields = vec![(header::WWW_AUTHENTICATE, self.challenge.clone())];
+    fn refuse(&self, edits: &mut Edits, challenge: HeaderValue, reason: &'static str) -> Verdict {
+        let fields = vec![(header::WWW_AUTHENTICATE, challenge)];
         satisfy::denied(self.any, edits, Answer { status: 401, fields, body: None, reason })
     }
+}
+
+const INFO: HeaderName = HeaderName::from_static("authentication-info");
+
+/// An unknown user is checked against somebody's password, so that it takes as long.
+fn check(users: &Users, user: &[u8], password: &[u8]) -> Option<PasswordCheck> {
+    let known = std::str::from_utf8(user).ok().and_then(|user| users.get(user));
+    let slowest = || users.values().find(|hash| hash.is_slow()).or_else(|| users.values().next());
+    let hash = known.or_else(slowest)?;
+    Some(PasswordCheck::new(hash.clone(), password, known.is_some()))
 }
 
 /// User and password of an Authorization field.
@@ -189,14 +232,25 @@ fn credentials(field: &HeaderValue) -> Option<(Vec<u8>, Vec<u8>)> {
 
 type Users = BTreeMap<Box<str>, Arc<Hash>>;
 
-/// The users of a Secret, and what is wrong with some. Of several lines of a name the first counts.
-fn users(data: &Data, form: Form, secret: &str) -> Result<(Users, Vec<String>), String> {
-    let mut users = Users::new();
-    let mut unusable = Vec::new();
-    let mut add = |name: &str, stored: &str, place: String| match Hash::parse(stored) {
-        Ok(hash) => {
-            users.entry(name.into()).or_insert_with(|| Arc::new(hash));
-        }
+/// Adds a user with a password as it is stored. Of several lines of a name the first counts.
+fn add(users: &mut Users, name: &str, stored: &str) -> Result<(), &'static str> {
+    // A second colon ends the password, as nginx reads it.
+    let stored = if stored.starts_with("{PLAIN}") { stored } else { stored.split(':').next().unwrap_or_default() };
+    let hash = Hash::parse(stored)?;
+    users.entry(name.into()).or_insert_with(|| Arc::new(hash));
+    Ok(())
+}
+
+/// Adds each user of a Secret, and tells what is wrong with some.
+fn each(
+    data: &Data,
+    form: Form,
+    secret: &str,
+    mut add: impl FnMut(&str, &str) -> Result<(), &'static str>,
+) -> Result<Vec<String>, String> {
+    let (mut unusable, mut usable) = (Vec::new(), 0);
+    let mut add = |name: &str, stored: &str, place: String| match add(name, stored) {
+        Ok(()) => usable += 1,
         Err(why) => unusable.push(format!("names a Secret in which the password of {place} {why}; that user cannot pass")),
     };
     match form {
@@ -209,16 +263,14 @@ fn users(data: &Data, form: Form, secret: &str) -> Result<(Users, Vec<String>), 
             let file = data.get("auth").ok_or_else(|| format!("Secret {secret:.300} has no key auth; add it with the users"))?;
             for (number, line) in String::from_utf8_lossy(file).lines().enumerate() {
                 let Some((name, rest)) = line.trim().split_once(':').filter(|(name, _)| !name.starts_with('#')) else { continue };
-                // A second colon ends the password, as nginx reads it.
-                let stored = if rest.starts_with("{PLAIN}") { rest } else { rest.split(':').next().unwrap_or_default() };
-                add(name, stored, format!("line {}", number + 1));
+                add(name, rest, format!("line {}", number + 1));
             }
         }
     }
-    if users.is_empty() && unusable.is_empty() {
+    if usable == 0 && unusable.is_empty() {
         unusable.push("names a Secret without users, so that nobody can pass".to_owned());
     }
-    Ok((users, unusable))
+    Ok(unusable)
 }
 
 #[cfg(test)]
@@ -346,7 +398,6 @@ mod tests {
     #[test]
     fn malformed_values_never_open() {
         for (name, value, want) in [
-            ("auth-type", "digest", OnError::Close),
             ("auth-type", "Basic", OnError::Reject),
             ("auth-type", "basic\n", OnError::Default),
             ("auth-realm", "a\"b", OnError::Reject),
@@ -362,6 +413,30 @@ mod tests {
             assert_eq!(worst, want, "{name}: {value}");
             assert!(feature.is_some() || worst > OnError::Default, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn digest_asks_for_a_proof_and_any_check_may_take_its_place() {
+        let file = OneSecret("auth", "ann:here:939e7578ed9e3c518a452acee763bce9\nbob:there:939e7578ed9e3c518a452acee763bce9\n");
+        let asked = [("auth-type", "digest"), ("auth-secret", "users"), ("auth-realm", "here"), ("satisfy", "any")];
+        let (headers, labels) = (HeaderMap::new(), Labels::default());
+        let request = crate::request::tests::plain(&headers, &labels);
+        for (asked, denied) in [(&asked[..3], false), (&asked[..], true)] {
+            let (feature, problems) = read(&file, asked);
+            assert!(matches!(&*problems, [(OnError::Default, why)] if why.contains("line 2")), "{problems:?}");
+            let mut edits = Edits::default();
+            let verdict = feature.unwrap().on_request(&request, &mut edits);
+            let continues = verdict == Verdict::Continue;
+            let answer = match verdict {
+                Verdict::Answer(answer) => answer,
+                _ => edits.denied.take().unwrap(),
+            };
+            assert_eq!((answer.status, edits.upstream_fields.len(), continues), (401, 1, denied));
+            let challenge = answer.fields[0].1.to_str().unwrap();
+            assert!(challenge.starts_with("Digest realm=\"here\", qop=\"auth\", algorithm=MD5, nonce=\"0"), "{challenge}");
+        }
+        let mut edits = Edits { satisfied: true, ..Edits::default() };
+        assert_eq!(read(&file, &asked).0.unwrap().on_request(&request, &mut edits), Verdict::Continue);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod ciphers;
 mod client_auth;
 mod cluster_policy;
 mod cluster_settings;
+mod digest_auth;
 mod fallback;
 mod firewall;
 mod global;

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use crate::Error;
+use crate::nonces::Nonces;
 use crate::remember::{Digest, Memory};
 use crate::subrequest::{Patience, Subrequests};
 
@@ -38,6 +39,7 @@ pub(crate) struct Asking {
 struct Shared {
     /// Nobody outside of this process can compute the digest of a password.
     key: hmac::Key,
+    nonces: Nonces,
     verified: Memory<()>,
     answers: Memory<Arc<(u16, HeaderMap)>>,
     cores: Arc<Semaphore>,
@@ -48,10 +50,11 @@ impl Asking {
     /// Knows nothing yet.
     pub(crate) fn new() -> Result<Self, Error> {
         let failed = |_| Error("the system has no random numbers; the gateway needs some for keys".to_owned());
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).map_err(failed)?;
+        let key = || hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).map_err(failed);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
-            key,
+            key: key()?,
+            nonces: Nonces::new(key()?),
             verified: Memory::new(VERIFIED),
             answers: Memory::new(ANSWERS),
             cores: Arc::new(Semaphore::new(cores)),
@@ -63,6 +66,11 @@ impl Asking {
     /// The same knowledge with connections of a worker's own.
     pub(crate) fn of_worker(&self) -> Self {
         Self { shared: self.shared.clone(), subrequests: Arc::new(self.subrequests.anew()) }
+    }
+
+    /// Nonces of digest authentication.
+    pub(crate) fn nonces(&self) -> &Nonces {
+        &self.shared.nonces
     }
 
     /// The connections of this worker.

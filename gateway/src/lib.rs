@@ -20,6 +20,7 @@ mod limiter;
 mod limits;
 mod live;
 mod metrics;
+mod nonces;
 mod overload;
 mod phases;
 mod proxy;

@@ -1,6 +1,6 @@
 //! Runs the features of a rule on requests and answers.
 use std::cell::Cell;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use features::{Counted, Edits, Rate, Reply, Request, Route, Verdict, World};
@@ -13,19 +13,19 @@ use super::route;
 use super::sender::Seen;
 use crate::connection::Client;
 use crate::context::Context;
-use crate::limiter::{Entered, Limiter};
-use crate::live::Live;
+use crate::limiter::Entered;
+use crate::proxy::Proxy;
 
 /// Runs the plan of a rule. What it changed goes into the context.
 pub(crate) fn on_request(
-    (limiter, live): (&Arc<Limiter>, &Live),
+    proxy: &Proxy,
     rule: &Rule<Route>,
     session: &Session,
     host: &str,
     context: &mut Context,
 ) -> Verdict {
     let mut edits = Box::<Edits>::default();
-    let counting = Counting { limiter, live, entered: Cell::new(None) };
+    let counting = Counting { proxy, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(rule, session, host, context) };
     let verdict = features::run(&rule.policy.plan, &request, &mut edits, |_, _, _| ());
     context.edits = Some(edits);
@@ -39,18 +39,13 @@ pub(crate) fn endpoint_answered(context: &Context, head: &mut ResponseHeader) {
 }
 
 /// Goes on with the plan of a rule that has asked.
-pub(crate) fn on_reply(
-    (limiter, live): (&Arc<Limiter>, &Live),
-    session: &Session,
-    context: &mut Context,
-    reply: &Reply,
-) -> Verdict {
+pub(crate) fn on_reply(proxy: &Proxy, session: &Session, context: &mut Context, reply: &Reply) -> Verdict {
     let (Some(rule), Some(mut edits)) = (context.rule.clone(), context.edits.take()) else {
         return Verdict::status(500, "reply_unread");
     };
     let host = RequestHost::parse(route::authority(session.req_header()));
     let host = host.as_ref().map_or("", RequestHost::as_str);
-    let counting = Counting { limiter, live, entered: Cell::new(None) };
+    let counting = Counting { proxy, entered: Cell::new(None) };
     let request = Request { world: &counting, ..view(&rule, session, host, context) };
     let verdict = features::resume(&rule.policy.plan, &request, &mut edits, reply, |_, _, _| ());
     context.edits = Some(edits);
@@ -124,8 +119,7 @@ impl World for Running {
 
 /// The same world, in which requests count.
 struct Counting<'a> {
-    limiter: &'a Arc<Limiter>,
-    live: &'a Live,
+    proxy: &'a Proxy,
     entered: Cell<Option<Entered>>,
 }
 
@@ -144,20 +138,32 @@ impl World for Counting<'_> {
         Running.random()
     }
 
+    fn unix(&self) -> i64 {
+        Running.unix()
+    }
+
+    fn seal(&self, text: &[u8]) -> [u8; 16] {
+        self.proxy.asking.nonces().seal(text)
+    }
+
+    fn use_nonce(&self, nonce: (u64, u64), count: u32) -> bool {
+        self.proxy.asking.nonces().take(nonce, count)
+    }
+
     fn has_certificate(&self, host: &str) -> bool {
-        self.live.table().certificates.find(host).is_some()
+        self.proxy.live.table().certificates.find(host).is_some()
     }
 
     fn https_port(&self) -> u16 {
-        self.live.https_port
+        self.proxy.live.https_port
     }
 
     fn admit(&self, counted: &Counted<'_>, rates: [Option<Rate>; 2]) -> bool {
-        self.limiter.admit(counted, rates, self.now())
+        self.proxy.limiter.admit(counted, rates, self.now())
     }
 
     fn enter(&self, counted: &Counted<'_>, most: u32) -> bool {
-        let entered = self.limiter.enter(counted, most);
+        let entered = self.proxy.limiter.enter(counted, most);
         let within = entered.is_some();
         self.entered.set(entered);
         within

@@ -119,13 +119,13 @@ fn serve(proxy: &Proxy, rule: &Rule<Route>, session: &Session, host: &str, conte
     if rule.policy.plan.is_empty() {
         return admit(proxy, rule);
     }
-    let verdict = plan::on_request((&proxy.limiter, &proxy.live), rule, session, host, context);
+    let verdict = plan::on_request(proxy, rule, session, host, context);
     follow(proxy, rule, verdict)
 }
 
 /// Goes on with a request whose rule has asked.
 pub(crate) fn resume(proxy: &Proxy, session: &Session, context: &mut Context, reply: &Reply) -> Decision {
-    let verdict = plan::on_reply((&proxy.limiter, &proxy.live), session, context, reply);
+    let verdict = plan::on_reply(proxy, session, context, reply);
     match &context.rule {
         Some(rule) => follow(proxy, rule, verdict),
         None => Decision::answer(500, "reply_unread"),

@@ -1,5 +1,6 @@
 //! Who may use a rule: addresses and passwords.
 use http::{Method, header};
+use md5::{Digest, Md5};
 
 use crate::support::{Backend, Client, Reply, Rig, Site, Spec, empty};
 
@@ -103,4 +104,62 @@ async fn with_any_an_address_or_a_password_is_enough() {
         assert_eq!(ask(&mut client, host, authorization).await.status, status, "{host} {authorization}");
     }
     assert!(backend.seen().iter().all(|seen| seen.header("authorization").is_none()));
+}
+
+fn md5(text: &str) -> String {
+    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a client sends that knows a password of ann, asked with a challenge.
+fn proof(challenge: &str, password: &str, uri: &str, nc: u32) -> String {
+    let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (who, what) = (md5(&format!("ann:members only:{password}")), md5(&format!("GET:{uri}")));
+    let response = md5(&format!("{who}:{nonce}:{nc:08x}:c0ffee:auth:{what}"));
+    format!(
+        "Digest username=\"ann\", realm=\"members only\", nonce=\"{nonce}\", uri=\"{uri}\", qop=auth, nc={nc:08x}, \
+         cnonce=\"c0ffee\", response=\"{response}\""
+    )
+}
+
+#[tokio::test]
+async fn a_digest_proves_a_password_once() {
+    let backend = Backend::echo("app").await;
+    let users = format!("ann:members only:{}\n", md5("ann:members only:secret"));
+    let digest = |spec: Spec| spec.annotation("auth-type", "digest").object("users", "auth", users.as_str());
+    let site = Site::default()
+        .rule(digest(protected()))
+        .rule(digest(protected().host("any.test").annotation("satisfy", "any")))
+        .endpoints("app", [backend.address]);
+    let rig = Rig::start(site).await;
+    for host in ["a.test", "any.test"] {
+        let mut first = Client::h1(rig.http).await;
+        let asked = ask(&mut first, host, "").await;
+        let challenge = asked.header("www-authenticate").unwrap().to_owned();
+        assert!(
+            asked.status == 401 && challenge.starts_with("Digest realm=\"members only\", qop=\"auth\""),
+            "{challenge}"
+        );
+        // A nonce is known on every connection, whichever worker has it.
+        for (nc, password, uri, status, stale) in [
+            (1, "secret", "/", 200, false),
+            (1, "secret", "/", 401, true),
+            (3, "wrong", "/", 401, false),
+            (3, "secret", "/other", 400, false),
+            (3, "secret", "/", 200, false),
+            (2, "secret", "/", 200, false),
+            (3, "secret", "/", 401, true),
+        ] {
+            let mut client = Client::h2c(rig.http).await;
+            let reply = ask(&mut client, host, &proof(&challenge, password, uri, nc)).await;
+            assert_eq!(reply.status, status, "{host} {nc} {password} {uri}");
+            let again = reply.header("www-authenticate");
+            assert_eq!(again.is_some_and(|again| again.ends_with(", stale=true")), stale, "{again:?}");
+            assert_eq!(reply.header("authentication-info").is_some(), status == 200);
+            if status == 200 {
+                assert_eq!(backend.last().header("authorization"), None);
+            }
+        }
+        assert_eq!(ask(&mut first, host, ANN).await.status, 401);
+    }
+    assert_eq!(backend.seen().len(), 6);
 }
