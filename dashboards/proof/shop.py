@@ -137,8 +137,10 @@ class Site:
                 },
                 ingress("web", "shop.test", ["cart", "flaky", "gone", "empty", "tight", "lost"], tls="shop-tls",
                         annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "false",
-                                     # Retries beyond those of refused connections; honoured with a difference.
-                                     "nginx.ingress.kubernetes.io/proxy-next-upstream": "error timeout http_503"}),
+                                     # Retries beyond those of refused connections.
+                                     "nginx.ingress.kubernetes.io/proxy-next-upstream": "error timeout http_503",
+                                     # Honoured with a difference.
+                                     "nginx.ingress.kubernetes.io/proxy-buffering": "on"}),
                 # A value that cannot be read: a note.
                 ingress("broken", "broken.test", ["cart"],
                         annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": "soon"}),
