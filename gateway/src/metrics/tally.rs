@@ -1,7 +1,7 @@
 //! Figures of each cluster that become series only when metrics are read.
 //!
-//! A series of the library's own holds name, help and labels in texts of its own: 800 bytes, and a cluster has twenty
-//! from the start, so that a rate over the first event is not lost.
+//! A series of the library's own holds name, help and labels in texts of its own, several hundred bytes, and a cluster has
+//! eighteen from the start, so that a rate over the first event is not lost.
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
