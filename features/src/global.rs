@@ -21,8 +21,7 @@ pub use requests::Requests;
 pub use sender::{Claims, Sender};
 pub use stream::Streams;
 pub use tls::{Tls, Versions};
-pub use tracing::Tracing;
-pub(crate) use tracing::operation_name;
+pub use tracing::{Export, Tracing};
 
 /// Settings that hold for every request and connection. The default is what an empty ConfigMap says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

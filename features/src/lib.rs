@@ -53,8 +53,8 @@ pub use cluster_policy::{Breaker, Check, CheckKind, ClusterPolicy, Ejection};
 pub use cluster_settings::{ClusterSettings, Kind as HealthCheck, check_field, host as check_host, path as check_path};
 pub use fallback::Fallback;
 pub use global::{
-    Answers, Claims, Coding, Compressed, Compression, Connections, Escape, Global, LogTarget, Logging, Requests,
-    Sender, ServerField, Streams, Tls, Tracing, Versions,
+    Answers, Claims, Coding, Compressed, Compression, Connections, Escape, Export, Global, LogTarget, Logging,
+    Requests, Sender, ServerField, Streams, Tls, Tracing, Versions,
 };
 pub use host_settings::{HostSettings, passes_to};
 pub use log_format::{LogFormat, LogPart, LogVariable, Needs};

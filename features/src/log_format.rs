@@ -155,7 +155,7 @@ pub enum LogVariable {
     SslClientIssuer,
     /// `$opentelemetry_trace_id`.
     TraceId,
-    /// `$opentelemetry_span_id`: the caller's, as no spans are made here.
+    /// `$opentelemetry_span_id`: the gateway's own where it leaves a span, otherwise the caller's.
     SpanId,
     /// `$opentelemetry_context_traceparent`.
     Traceparent,

@@ -1,12 +1,8 @@
 //! What is kept of a rule's requests: whether they are logged, and whether they are traced.
 use std::sync::Arc;
 
-use crate::Keys;
 use crate::annotation::{Key, OnError, Reader, Row, Support, boolean};
-use crate::global::operation_name;
-
-const NO_SPANS: &str = "A request without a W3C trace context gets one, so that endpoints and the access log share its id; no spans \
-are exported.";
+use crate::{Keys, Template};
 
 const ACCESS_LOG: Key<bool> = Key {
     row: Row {
@@ -23,34 +19,34 @@ const ACCESS_LOG: Key<bool> = Key {
 const ENABLE: Key<bool> = Key {
     row: Row {
         name: "enable-opentelemetry",
-        sentence: "Gives requests a trace context.",
+        sentence: "Traces requests: each has a W3C trace context, and a span goes to the collector that the ConfigMap names.",
         default: "false",
         example: "true",
-        support: Support::Approximated(NO_SPANS),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,
 };
 
-const OPERATION: Key<Arc<str>> = Key {
+const OPERATION: Key<Arc<Template>> = Key {
     row: Row {
         name: "opentelemetry-operation-name",
         sentence: "Name of the spans, with nginx variables.",
-        default: "none",
+        default: "path of the rule",
         example: "HTTP $request_method $service_name",
-        support: Support::Approximated("It is read and kept; no spans are exported that could have it."),
+        support: Support::Honoured,
     },
-    parse: operation_name,
+    parse: operation,
     on_error: OnError::Default,
 };
 
 const TRUST: Key<bool> = Key {
     row: Row {
         name: "opentelemetry-trust-incoming-span",
-        sentence: "Goes on with the client's trace context; otherwise it is replaced.",
+        sentence: "Goes on with the client's trace where requests are traced; otherwise a new one begins.",
         default: "true",
         example: "false",
-        support: Support::Approximated("It has an effect where enable-opentelemetry is true; no spans are exported."),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,
@@ -76,8 +72,8 @@ pub struct Observe {
 pub struct Trace {
     /// The client's trace context is believed.
     pub trust: bool,
-    /// Name of the spans.
-    pub operation: Option<Arc<str>>,
+    /// Name of the spans; without one it is the path of the rule, as nginx names a location.
+    pub operation: Option<Arc<Template>>,
 }
 
 impl Default for Observe {
@@ -93,6 +89,14 @@ impl Observe {
         let trust = reader.take_or(&TRUST, &TRUST).unwrap_or(true);
         Self { log: reader.take(&ACCESS_LOG).unwrap_or(true), trace: enabled.then_some(Trace { trust, operation }) }
     }
+}
+
+/// A short text with variables, without control characters.
+fn operation(text: &str) -> Result<Arc<Template>, String> {
+    if text.len() > 256 || text.chars().any(char::is_control) {
+        return Err("is longer than 256 bytes or holds control characters".to_owned());
+    }
+    Template::parse(text).map(Arc::new)
 }
 
 #[cfg(test)]
@@ -121,13 +125,21 @@ mod tests {
         let annotations = [("enable-opentelemetry", "true"), ("opentelemetry-trust-incoming-span", "false")];
         let config = [("opentelemetry-trust-incoming-span", "true"), ("opentelemetry-operation-name", "HTTP $uri")];
         let (observe, _) = observe(&annotations, &config);
-        assert_eq!(observe.trace, Some(Trace { trust: false, operation: Some("HTTP $uri".into()) }));
+        assert_eq!(observe.trace, Some(Trace { trust: false, operation: operation("HTTP $uri").ok() }));
     }
 
     #[test]
     fn what_cannot_be_read_is_told_and_changes_nothing() {
-        let wrong =
-            [("enable-access-log", "no"), ("enable-opentelemetry", "yes"), ("opentelemetry-operation-name", "$x\n$y")];
+        let wrong = [
+            ("enable-access-log", "no"),
+            ("enable-opentelemetry", "yes"),
+            ("opentelemetry-operation-name", "$uri\n$uri"),
+        ];
         assert_eq!(observe(&wrong, &[]), (Observe::default(), 3));
+        let unknown = [("enable-opentelemetry", "true"), ("opentelemetry-operation-name", "$lua_name")];
+        assert_eq!(
+            observe(&unknown, &[]),
+            (Observe { trace: Some(Trace { trust: true, operation: None }), log: true }, 1)
+        );
     }
 }

@@ -24,7 +24,7 @@ use table::ClusterId;
 use crate::metrics::Metrics;
 use crate::upstream::Attempt;
 
-pub(crate) use nginx::{Extra, named};
+pub(crate) use nginx::{Extra, HOSTNAME, named};
 use output::Output;
 
 /// Lines that may wait to be written.

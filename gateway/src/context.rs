@@ -17,6 +17,7 @@ use crate::phases::compress::Encoder;
 use crate::phases::detour::Detour;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
+use crate::phases::trace::Traced;
 use crate::upstream::{Attempts, Cluster, Lease, Room};
 
 /// The state of one request. The rule is found once; a retry must not see another one.
@@ -55,7 +56,7 @@ pub(crate) struct Context {
     /// Fields of the endpoint's answer for the access log.
     pub(crate) upstream_fields: Vec<Option<HeaderValue>>,
     /// The trace context that was made for the request.
-    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) trace: Option<Box<Traced>>,
     /// Compresses the body of the answer.
     pub(crate) encoder: Option<Encoder>,
     /// What features changed; `None` when the rule has none.
@@ -91,7 +92,7 @@ impl Context {
             detour: None,
             again: Again::default(),
             upstream_fields: Vec::new(),
-            traceparent: None,
+            trace: None,
             encoder: None,
             edits: None,
             copy: None,

@@ -29,6 +29,7 @@ mod remember;
 mod serve;
 mod server;
 mod signatures;
+mod spans;
 mod stream;
 mod subrequest;
 mod tls;

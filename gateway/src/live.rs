@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::Readiness;
 use crate::metrics::Metrics;
+use crate::spans::Spans;
 use crate::upstream::{Health, Registry};
 
 /// Everything that changes while the gateway runs.
@@ -17,6 +18,8 @@ pub(crate) struct Live {
     pub(crate) clusters: Arc<Registry>,
     /// Ports whose connections go on as bytes.
     streams: watch::Sender<Arc<[Stream]>>,
+    /// Where spans go.
+    pub(crate) spans: Spans,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     /// The port of the HTTPS listener.
@@ -27,7 +30,8 @@ impl Live {
     /// Starts with an empty table, which serves nothing.
     pub(crate) fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>, health: Arc<Health>, https_port: u16) -> Self {
         let clusters = Arc::new(Registry::new(metrics.clone(), health));
-        Self { table: ArcSwap::default(), clusters, streams: watch::Sender::default(), metrics, readiness, https_port }
+        let (streams, spans) = (watch::Sender::default(), Spans::new(metrics.clone()));
+        Self { table: ArcSwap::default(), clusters, streams, spans, metrics, readiness, https_port }
     }
 
     /// The table that serves now. Not to be held across an await: keep the rule instead.
@@ -73,6 +77,8 @@ impl Live {
             let generation = table.generation;
             self.metrics.control.generation(generation);
             let streams = table.streams.clone();
+            // Before the table, so that its first request finds its collector.
+            self.spans.follow(table.global.tracing.export.as_ref());
             self.table.store(table);
             self.open_ports(streams);
             if let Some(nginx) = &self.metrics.nginx {

@@ -14,6 +14,7 @@ mod overload;
 mod queue;
 mod register;
 mod rule;
+mod spans;
 mod stream;
 mod tally;
 
@@ -31,6 +32,7 @@ pub(crate) use nginx::{Finished, Lack, Nginx, NginxRule, Objects};
 pub(crate) use overload::{OverloadMetrics, ShedReason};
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
+pub(crate) use spans::{Lost, SpanMetrics};
 pub(crate) use stream::{OpenStream, StreamKind, StreamMetrics, StreamOutcome};
 
 use std::cell::RefCell;
@@ -60,6 +62,8 @@ pub(crate) struct Metrics {
     pub(crate) endpoints: EndpointMetrics,
     /// How busy the process is.
     pub(crate) overload: OverloadMetrics,
+    /// What becomes of spans.
+    pub(crate) spans: SpanMetrics,
     access_log_dropped: IntCounter,
     /// The same under ingress-nginx's names, if that is wanted.
     pub(crate) nginx: Option<Nginx>,
@@ -112,6 +116,7 @@ impl Metrics {
             control: ControlPlane::new(&register.group("Control plane"))?,
             endpoints: EndpointMetrics::new(&register.group("Endpoints"))?,
             overload: OverloadMetrics::new(&register.group("Overload"))?,
+            spans: SpanMetrics::new(&register.group("Traces"))?,
             access_log_dropped: register.counter(
                 "access_log_dropped_total",
                 "Access log lines that were dropped because writing could not keep up or failed.",

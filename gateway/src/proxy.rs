@@ -149,11 +149,15 @@ impl ProxyHttp for Proxy {
             session.set_write_timeout(Some(self.timeouts.send));
         }
         let mut decision = request::decide(self, session, context);
+        trace::begin(session, context);
         while let Decision::Ask(mut ask) = decision {
-            if let (Ask::Exchange(exchange), true) = (&mut *ask, context.certified)
-                && let Some(shown) = Client::of(session.digest()).and_then(|client| client.shown.as_ref())
-            {
-                shown.tell(&mut exchange.fields);
+            if let Ask::Exchange(exchange) = &mut *ask {
+                trace::tell_fields(&mut exchange.fields, context);
+                if let Some(shown) = Client::of(session.digest()).and_then(|client| client.shown.as_ref())
+                    && context.certified
+                {
+                    shown.tell(&mut exchange.fields);
+                }
             }
             let reply = Box::pin(self.asking.ask(*ask)).await;
             decision = request::resume(self, session, context, &reply);
@@ -252,7 +256,6 @@ impl ProxyHttp for Proxy {
         }
         // A further try gets the body from its begin.
         context.body.received = 0;
-        trace::begin(session, context);
         upstream_request::edit(session, head, context)
     }
 

@@ -302,6 +302,7 @@ fn main(
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "the gateway cannot start"),
     };
+    let live = operator.live.clone();
     runtime.block_on(async {
         let Operator { live, admin, listener, updates, mut relay, shedder } = operator;
         tokio::spawn(shedder.watch_memory(admin.metrics.clone()));
@@ -342,9 +343,8 @@ fn main(
             _ = ending.wait_for(|end| *end == End::Now) => {}
         }
     });
-    if let Some(log) = access_log {
-        log.stop();
-    }
+    access_log.into_iter().for_each(|log| log.stop());
+    live.spans.stop();
     // Workers that are still busy must not delay the end.
     runtime.shutdown_background();
 }

@@ -7,6 +7,7 @@ mod config;
 mod paths;
 mod redirects;
 mod rewrites;
+mod tracing;
 mod units;
 
 use std::collections::BTreeMap;
@@ -87,7 +88,8 @@ pub(crate) fn find(translator: &Translator) -> Vec<Note> {
         Some(Seen { key, ingress, state, annotations, prefix: &translator.options.annotations_prefix })
     });
     let scene = Scene { ingresses: ingresses.collect(), config: translator.config.iter().collect(), translator };
-    let traps = [paths::find, rewrites::find, redirects::find, certificates::find, units::find, config::find];
+    let traps =
+        [paths::find, rewrites::find, redirects::find, certificates::find, units::find, config::find, tracing::find];
     let mut notes: Vec<Note> = traps.iter().flat_map(|trap| trap(&scene)).collect();
     notes.sort();
     notes.dedup();

@@ -254,7 +254,8 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-static HOSTNAME: LazyLock<String> = LazyLock::new(|| {
+/// The name of this machine, which is the pod's.
+pub(crate) static HOSTNAME: LazyLock<String> = LazyLock::new(|| {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map(|name| name.trim().to_owned()).unwrap_or_default()
 });

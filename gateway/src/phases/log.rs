@@ -1,4 +1,4 @@
-//! When a request has ended: metrics and the access log.
+//! When a request has ended: metrics, the access log, and its span.
 use std::time::Duration;
 
 use http::header;
@@ -26,7 +26,7 @@ pub(crate) fn finish(proxy: &Proxy, session: &Session, context: &mut Context) {
     // An endpoint whose client has left is not to blame.
     let failure = if status == 499 { 0 } else { 502 };
     let logged = proxy.access_log.is_some() && nginx_log::is_logged(context, session.req_header());
-    if nginx.is_some() || logged {
+    if nginx.is_some() || logged || trace::leaves_span(context) {
         context.attempts.end(session.upstream_body_bytes_received() as u64, failure);
     }
     if let Some(nginx) = nginx {
@@ -41,6 +41,7 @@ pub(crate) fn finish(proxy: &Proxy, session: &Session, context: &mut Context) {
             response_bytes: response,
         });
     }
+    trace::finish(proxy, session, context, status, duration);
     if let Some(log) = proxy.access_log.as_ref().filter(|_| logged) {
         log.log(record(proxy, session, context, status, duration));
     }

@@ -93,6 +93,8 @@ mod shutdown;
 #[cfg(test)]
 mod slow_clients;
 #[cfg(test)]
+mod spans;
+#[cfg(test)]
 mod streaming;
 #[cfg(test)]
 mod streams;

@@ -73,6 +73,7 @@ fn decide(loaded: &Loaded, asked: &Asked, told: &mut Explanation) -> Answer {
         },
     };
     told.notes = notes(loaded, rule);
+    told.trace = rule.policy.observe.trace.as_ref().map(|trace| loaded.table.global.tracing.describe(trace));
     let request = Request {
         method: &asked.method,
         tls: asked.tls,

@@ -14,6 +14,7 @@ pub(super) fn render(told: &Explanation) -> String {
     block(&mut out, "Lost", &losers(told));
     block(&mut out, "Features", &features(told));
     block(&mut out, "Settings", &settings(told));
+    block(&mut out, "Trace", told.trace.as_slice());
     block(&mut out, "Canary", &canary(told));
     block(&mut out, "Endpoints", &endpoints(told));
     block(&mut out, "Peers", &peers(told));

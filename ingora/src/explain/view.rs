@@ -19,6 +19,9 @@ pub(super) struct Explanation {
     pub(super) features: Vec<FeatureView>,
     /// What else its annotations say: how endpoints are talked to and chosen, limits, and the like.
     pub(super) settings: Vec<SettingView>,
+    /// What becomes of its trace, where the rule is traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<String>,
     /// The canary of the rule's Service: what it takes, and what was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) canary: Option<CanaryView>,

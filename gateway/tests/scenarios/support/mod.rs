@@ -2,6 +2,7 @@
 mod backend;
 mod bounded;
 mod client;
+mod collector;
 mod grpc;
 mod metrics;
 mod moody;
@@ -14,6 +15,7 @@ mod wire;
 pub(crate) use backend::{Backend, Refusing, respond};
 pub(crate) use bounded::{LIMIT, bounded, eventually};
 pub(crate) use client::{Body, Client, Reply, channel, collect, empty, full};
+pub(crate) use collector::{Collector, Says};
 pub(crate) use grpc::{GrpcBackend, grpc_client};
 pub(crate) use metrics::Metrics;
 pub(crate) use moody::{Mood, Moody};
