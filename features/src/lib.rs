@@ -388,6 +388,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
     let features = FEATURES.iter().map(|(module, _, keys)| (*module, *keys));
     let more = [
         ("upstream", upstream::CONFIG),
+        ("upstream_tls", upstream_tls::CONFIG),
         ("retry", retry::CONFIG),
         ("fallback", fallback::CONFIG),
         ("passing", passing::KEYS),

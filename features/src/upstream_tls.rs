@@ -7,7 +7,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use table::Resolved;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::annotation::{Key, OnError, Reader, Row, Support};
+use crate::annotation::{Key, OnError, Reader, Row, Support, boolean};
 use crate::ciphers::{self, Suite, Suites};
 use crate::{Data, Keys};
 
@@ -29,6 +29,8 @@ pub struct UpstreamTls {
     pub only: Option<&'static str>,
     /// The suites of TLS 1.2 that may be used; empty for all.
     pub suites: Box<[Suite]>,
+    /// Do paths of the host have it that have none of their own?
+    pub shared: bool,
     /// What the data plane made of it.
     pub resolved: Resolved,
 }
@@ -43,6 +45,7 @@ impl PartialEq for UpstreamTls {
             && self.send_name == other.send_name
             && self.only == other.only
             && self.suites == other.suites
+            && self.shared == other.shared
     }
 }
 
@@ -66,10 +69,10 @@ impl fmt::Debug for UpstreamTls {
 const SECRET: Key<String> = Key {
     row: Row {
         name: "proxy-ssl-secret",
-        sentence: "Secret with what the gateway shows to endpoints (tls.crt, tls.key) and trusts (ca.crt). Without it, nothing else of proxy-ssl has an effect.",
+        sentence: "Secret with what the gateway shows to endpoints (tls.crt, tls.key) and trusts (ca.crt). Without it, nothing else of proxy-ssl has an effect. With it, all proxy-ssl annotations also hold for the paths that other Ingresses of the namespace have on the same hosts without a Secret of their own.",
         default: "none",
         example: "shop/backend-tls",
-        support: Support::Approximated("holds for the paths of its Ingress, as with proxy-ssl-location-only."),
+        support: Support::Honoured,
     },
     parse: |text| Ok(text.to_owned()),
     on_error: OnError::Close,
@@ -160,6 +163,21 @@ const PROTOCOLS: Key<Option<&'static str>> = Key {
     on_error: OnError::Close,
 };
 
+const LOCATION_ONLY: Key<bool> = Key {
+    row: Row {
+        name: "proxy-ssl-location-only",
+        sentence: "Keeps proxy-ssl annotations to the paths of their Ingress.",
+        default: "false",
+        example: "true",
+        support: Support::Honoured,
+    },
+    parse: boolean,
+    on_error: OnError::Default,
+};
+
+/// The key of the ConfigMap that [`read`] takes.
+pub(crate) const CONFIG: Keys = &[&LOCATION_ONLY];
+
 /// The keys that [`read`] takes.
 pub(crate) const KEYS: Keys = &[&SECRET, &VERIFY, &DEPTH, &NAME, &SERVER_NAME, &CIPHERS, &PROTOCOLS];
 
@@ -194,7 +212,8 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
         reader.close(VERIFY.row.name, "needs a ca.crt in the Secret of proxy-ssl-secret and a proxy-ssl-name; until both are there the paths of this Ingress answer 503");
         return None;
     }
-    Some(Arc::new(UpstreamTls { verify, name: name.into(), send_name, only, suites, ..secret }))
+    let shared = !reader.config().get(&LOCATION_ONLY).unwrap_or(false);
+    Some(Arc::new(UpstreamTls { verify, name: name.into(), send_name, only, suites, shared, ..secret }))
 }
 
 /// What a Secret holds.
@@ -224,6 +243,7 @@ fn identity(data: &Data) -> Result<UpstreamTls, String> {
         send_name: false,
         only: None,
         suites: Box::default(),
+        shared: false,
         resolved: Resolved::default(),
     })
 }

@@ -20,6 +20,7 @@ mod host_settings;
 mod hosts;
 mod ingress;
 mod ingress_notes;
+mod lent_tls;
 mod notes;
 mod object;
 mod options;

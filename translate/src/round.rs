@@ -12,6 +12,7 @@ use crate::further_hosts;
 use crate::host_settings;
 use crate::hosts;
 use crate::ingress::{self, Context, RulesPart};
+use crate::lent_tls;
 use crate::notes::Notes;
 use crate::object::{Kind, ObjectRef};
 use crate::report::Note;
@@ -335,7 +336,10 @@ impl Translator {
                     ingresses.get(&member.key)?.rules.hosts.get(&host).map(|list| (&member.key, &**list))
                 })
                 .collect();
-            let mut merged = hosts::merge(&host, &contributions);
+            let lent = lent_tls::lend(&contributions, round.current.hosts.get(&host).map(|rules| &**rules));
+            let lent: Option<Vec<_>> =
+                lent.as_ref().map(|lent| lent.iter().map(|(key, list)| (*key, &**list)).collect());
+            let mut merged = hosts::merge(&host, lent.as_ref().unwrap_or(&contributions));
             for (key, notes) in unheard {
                 merged.shadowed.entry(key).or_default().extend(notes);
             }

@@ -1,4 +1,4 @@
-//! Keys of the ConfigMap that ingress-nginx itself has dropped, or that only tell it how to do what is always so here.
+//! Keys of the ConfigMap that ingress-nginx itself has dropped.
 use super::{inert, refused};
 use crate::annotation::Key;
 
@@ -9,11 +9,6 @@ const LUA: &str = "There is no Lua; use the annotation that does the same, or do
 
 /// All of them, by area.
 pub(super) const KEYS: &[Key<()>] = &[
-    inert(
-        "proxy-ssl-location-only",
-        "Keeps proxy-ssl annotations to the paths of their Ingress.",
-        "They always hold for the paths of their own Ingress only.",
-    ),
     refused("plugins", "Lua plugins.", LUA),
     inert("enable-dynamic-tls-records", "Sizes TLS records by the age of the connection.", GONE),
     inert("enable-vts-status", "Figures of the vts module.", GONE),

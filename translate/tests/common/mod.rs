@@ -180,6 +180,9 @@ pub(crate) fn destination(rule: &Rule<Route>) -> String {
     if rule.policy.upstream.protocol != Protocol::Http {
         text += &format!(" {:?}", rule.policy.upstream.protocol);
     }
+    if let Some(tls) = &rule.policy.upstream.tls {
+        text += &format!(" as {}", tls.name);
+    }
     if rule.policy.balance != features::Balance::default() {
         text += &format!(", by {}", rule.policy.balance.name());
     }
