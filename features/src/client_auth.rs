@@ -55,15 +55,12 @@ const DEPTH: Key<usize> = Key {
 };
 
 const ERROR_PAGE: Key<Option<Template>> = Key {
-    row: Row {
-        support: Support::Approximated("A named location of nginx, `@name`, answers 400."),
-        ..row(
-            "auth-tls-error-page",
-            "Where a client goes, with 302, whose certificate is missing or not valid.",
-            "the answer is 400",
-            "https://example.com/certificates",
-        )
-    },
+    row: row(
+        "auth-tls-error-page",
+        "Where a client goes, with 302, whose certificate is missing or not valid.",
+        "the answer is 400",
+        "https://example.com/certificates",
+    ),
     parse: |text| {
         if text.starts_with('@')
             && text.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -204,7 +201,12 @@ impl ClientAuth {
 pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<ClientAuth>> {
     let verify = reader.take(&VERIFY).unwrap_or(Some(Mode::On));
     let depth = reader.take(&DEPTH).filter(|depth| *depth > 0).unwrap_or(1);
-    let error_page = reader.take(&ERROR_PAGE).flatten();
+    let error_page = reader.take(&ERROR_PAGE);
+    if error_page == Some(None) {
+        let message = "names a location of nginx, which only a snippet could define, so the answer is 400; write a URL";
+        reader.report(ERROR_PAGE.row.name, message.to_owned(), OnError::Default);
+    }
+    let error_page = error_page.flatten();
     let forward = reader.take(&FORWARD).unwrap_or(false);
     let subject = reader.take(&MATCH);
     let secret = reader.take(&SECRET)?;
@@ -357,6 +359,12 @@ mod tests {
         for value in ["-1", "x", "1000"] {
             assert_eq!(read(&[("auth-tls-secret", "ns/ca"), ("auth-tls-verify-depth", value)]).0.unwrap().depth, 1);
         }
+    }
+
+    #[test]
+    fn a_page_that_only_a_snippet_could_define_is_told() {
+        let (auth, problem) = read(&[("auth-tls-secret", "ns/ca"), ("auth-tls-error-page", "@denied")]);
+        assert!(auth.unwrap().error_page.is_none() && problem == Some(OnError::Default));
     }
 
     #[test]
