@@ -42,10 +42,14 @@ impl Notebook {
         self.facts.clone()
     }
 
-    /// Counts an Ingress with an annotation that is not honoured as in ingress-nginx, or one less.
+    /// Counts an Ingress with an annotation that is not honoured as in ingress-nginx, or one less; so with keys of the ConfigMap.
     fn judge(&mut self, note: &Note, comes: bool) {
-        let Some(verdict) = note.verdict() else { return };
-        let verdicts = Arc::make_mut(&mut self.facts.verdicts);
+        let (verdict, verdicts) = match (note.verdict(), note.config_verdict()) {
+            (Some(verdict), _) => (verdict, &mut self.facts.verdicts),
+            (None, Some(verdict)) => (verdict, &mut self.facts.config_verdicts),
+            (None, None) => return,
+        };
+        let verdicts = Arc::make_mut(verdicts);
         let number = verdicts.entry(verdict).or_default();
         *number = if comes { *number + 1 } else { number.saturating_sub(1) };
         if *number == 0 {
@@ -103,6 +107,25 @@ mod tests {
         assert_eq!(count(&book), two);
         book.update(vec![(object("a"), vec![])]);
         assert_eq!(count(&book), [(("proxy-buffering", "approximated"), 1)]);
+    }
+
+    #[test]
+    fn keys_of_the_config_map_that_are_not_honoured_are_told() {
+        let object = ObjectRef { kind: Kind::ConfigMap, ..object("ingora") };
+        let told = |reason, key: &str| Note { reason, field: format!("data[{key}]"), ..note("x", Severity::Info, "x") };
+        let mut book = Notebook::default();
+        book.update(vec![(
+            object.clone(),
+            vec![
+                told("ConfigRefused", "plugins"),
+                told("ConfigRefused", "no-such-key"),
+                told("ConfigIgnored", "plugins"),
+            ],
+        )]);
+        let count = |book: &Notebook| book.facts().config_verdicts.keys().copied().collect::<Vec<_>>();
+        assert_eq!(count(&book), [("plugins", "refused")]);
+        book.update(vec![(object, vec![])]);
+        assert_eq!(count(&book), []);
     }
 
     #[test]

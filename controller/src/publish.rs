@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use features::Route;
-use table::{ClusterId, Endpoints, Facts, Update, WatchFacts};
+use table::{Checks, ClusterId, Endpoints, Facts, Update, WatchFacts};
 use tokio::sync::{mpsc, watch};
 use translate::{Change, ExternalName, Kind, ObjectRef, Output, Translator};
 
@@ -23,6 +23,8 @@ const QUIET: Duration = Duration::from_millis(2);
 const MAXIMUM: Duration = Duration::from_millis(20);
 /// Certificates expire without any change.
 const TICK: Duration = Duration::from_secs(60);
+/// How long what the webhook has judged waits for more.
+const CHECKS: Duration = Duration::from_secs(1);
 /// How many resolved names may wait for the loop.
 const WAITING_NAMES: usize = 64;
 
@@ -42,6 +44,8 @@ pub(crate) struct Publisher {
     /// How the source is doing.
     watches: Vec<WatchFacts>,
     leader: Option<bool>,
+    /// What the webhook has judged.
+    checks: Arc<Checks>,
     /// When that last changed without having been told.
     standing: Option<Instant>,
     /// What was told last.
@@ -81,6 +85,7 @@ impl Publisher {
             notebook: Notebook::default(),
             watches: Vec::new(),
             leader: None,
+            checks: Arc::default(),
             standing: None,
             facts: Facts::default(),
             synced: false,
@@ -123,6 +128,14 @@ impl Publisher {
         }
     }
 
+    /// Takes in what the webhook has judged. It waits a little: whoever asks the webhook must not keep everybody else busy.
+    pub(crate) fn take_checks(&mut self, checks: &Arc<Checks>, now: Instant) {
+        if !Arc::ptr_eq(&self.checks, checks) {
+            self.checks.clone_from(checks);
+            self.standing.get_or_insert(now + CHECKS);
+        }
+    }
+
     /// When to call [`Publisher::build`]; `None` when nothing waits.
     pub(crate) fn due(&self) -> Option<Instant> {
         match (self.synced, self.started) {
@@ -160,7 +173,8 @@ impl Publisher {
         }
         let mut endpoints: Vec<_> = std::mem::take(&mut self.resolved).into_iter().collect();
         endpoints.extend(fresh);
-        let facts = Facts { leader: self.leader, watches: self.watches.clone(), ..self.notebook.facts() };
+        let (watches, checks) = (self.watches.clone(), self.checks.clone());
+        let facts = Facts { leader: self.leader, watches, checks, ..self.notebook.facts() };
         let is_news = table.is_some()
             || !(policies.is_empty() && endpoints.is_empty() && retired.is_empty())
             || facts != self.facts;
@@ -197,6 +211,8 @@ pub(crate) struct Surroundings {
     pub(crate) recorder: Option<Recorder>,
     /// For the webhook, which has a translation of its own.
     pub(crate) mailbox: Option<Mailbox>,
+    /// What the webhook has judged.
+    pub(crate) checks: Option<watch::Receiver<Arc<Checks>>>,
     /// Reads pods that are asked for.
     pub(crate) pods: Option<Reader>,
 }
@@ -210,12 +226,16 @@ impl Surroundings {
             desk: None,
             recorder: None,
             mailbox: None,
+            checks: None,
             pods: None,
         }
     }
 
     fn tell(&self, publisher: &mut Publisher) {
         publisher.take_standing(&self.watches.borrow(), *self.leader.borrow(), Instant::now());
+        if let Some(checks) = &self.checks {
+            publisher.take_checks(&checks.borrow(), Instant::now());
+        }
     }
 
     fn forward(&self, batch: &Batch) {
@@ -280,6 +300,7 @@ pub(crate) async fn run(
             () = until(due) => {}
             Ok(()) = surroundings.watches.changed() => {}
             Ok(()) = surroundings.leader.changed() => {}
+            Some(()) = judged(&mut surroundings.checks) => {}
             _ = tick.tick() => ticked = true,
             () = updates.closed() => return,
         }
@@ -344,6 +365,10 @@ fn take_resolved(publisher: &mut Publisher, resolver: &Resolver, name: Resolved)
 
 async fn next(pods: &mut Option<mpsc::Receiver<Vec<Change>>>) -> Option<Vec<Change>> {
     pods.as_mut()?.recv().await
+}
+
+async fn judged(checks: &mut Option<watch::Receiver<Arc<Checks>>>) -> Option<()> {
+    checks.as_mut()?.changed().await.ok()
 }
 
 async fn until(due: Option<Instant>) {

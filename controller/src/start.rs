@@ -102,7 +102,8 @@ impl Plane {
         }
         let recorder = state.map(|state| Recorder::start(state, Instant::now())).transpose()?;
         let secrets = if webhook.is_some() { Wanted::All } else { Wanted::referred(&options) };
-        let mailbox = webhook.map(|webhook| webhook::start(webhook, options.clone())).transpose()?;
+        let webhook = webhook.map(|webhook| webhook::start(webhook, options.clone())).transpose()?;
+        let (mailbox, checks) = webhook.unzip();
         let staleness = Staleness::new();
         let desk = duties.any().then(|| Arc::new(Desk::new(duties::manager(&options.controller_class))));
         let watches = Watches {
@@ -125,7 +126,8 @@ impl Plane {
                 drop(writing);
             })
         });
-        let surroundings = Surroundings { watches: staleness.subscribe(), leader, desk, recorder, mailbox, pods };
+        let surroundings =
+            Surroundings { watches: staleness.subscribe(), leader, desk, recorder, mailbox, checks, pods };
         publish::run(Translator::new(options), batches, surroundings, resolve::system_lookup(), updates).await;
         // Whoever holds the other end of `stop` says how long this may take.
         if let Some(writer) = writer

@@ -2,6 +2,7 @@
 //!
 //! It has a thread, a runtime and a translation of its own. Nothing that serves requests is reached from here: whatever a
 //! stranger makes it do, traffic goes on as it was.
+mod checks;
 mod judge;
 mod review;
 mod server;
@@ -11,9 +12,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use table::Checks;
+use tokio::sync::watch;
 use translate::{Change, ObjectRef, Options};
 
 use crate::Error;
+use checks::Counter;
 use judge::Judge;
 
 /// Where the webhook listens, and whom it answers.
@@ -51,16 +55,17 @@ impl Mailbox {
     }
 }
 
-/// Starts the webhook; it ends with the process.
+/// Starts the webhook, which ends with the process; tells where it takes changes, and what it has judged.
 ///
 /// # Errors
 /// When the address cannot be listened at, or a file cannot be used.
-pub(crate) fn start(webhook: Webhook, options: Options) -> Result<Mailbox, Error> {
+pub(crate) fn start(webhook: Webhook, options: Options) -> Result<(Mailbox, watch::Receiver<Arc<Checks>>), Error> {
     let mailbox = Mailbox::default();
-    let server = server::Server::open(webhook, Judge::new(options, mailbox.clone()))?;
+    let (counter, checks) = Counter::new();
+    let server = server::Server::open(webhook, Judge::new(options, mailbox.clone(), counter))?;
     std::thread::Builder::new()
         .name("ingora-webhook".to_owned())
         .spawn(move || server.run())
         .map_err(|error| Error(format!("no thread can be started ({error}); raise the limit of processes")))?;
-    Ok(mailbox)
+    Ok((mailbox, checks))
 }

@@ -31,4 +31,4 @@ pub use resolved::Resolved;
 pub use rules::{Rule, Rules};
 pub use stream::{Stream, Transport};
 pub use table::{Generation, Policy, Table};
-pub use update::{Facts, Update, WatchFacts};
+pub use update::{Checks, Facts, Update, Verdicts, WatchFacts};

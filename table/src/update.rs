@@ -45,7 +45,27 @@ pub struct Facts {
     pub watches: Vec<WatchFacts>,
     /// How many Ingresses carry an annotation that is not honoured as in ingress-nginx: its name, what becomes of it, and
     /// their number.
-    pub verdicts: Arc<BTreeMap<(&'static str, &'static str), usize>>,
+    pub verdicts: Verdicts,
+    /// The same of keys of the controller's ConfigMap.
+    pub config_verdicts: Verdicts,
+    /// What the validating webhook has judged.
+    pub checks: Arc<Checks>,
+}
+
+/// Names with what becomes of them, and their number.
+pub type Verdicts = Arc<BTreeMap<(&'static str, &'static str), usize>>;
+
+/// What the validating webhook has judged since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Namespace and name of Ingresses, how often one was let in, and how often it was refused.
+    pub by_name: BTreeMap<(String, String), (u64, u64)>,
+    /// Ingresses that there were at the last check.
+    pub ingresses: usize,
+    /// How long it took to translate them.
+    pub translation: Duration,
+    /// How long the answer took.
+    pub whole: Duration,
 }
 
 /// How the watch of one kind of object is doing.

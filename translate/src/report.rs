@@ -39,8 +39,9 @@ pub struct Note {
     pub message: String,
 }
 
-/// The reasons of notes that tell an annotation's verdict.
+/// The reasons of notes that tell an annotation's verdict, and a key's.
 const VERDICTS: [(&str, &str); 2] = [("AnnotationApproximated", "approximated"), ("AnnotationRefused", "refused")];
+const CONFIG_VERDICTS: [(&str, &str); 2] = [("ConfigApproximated", "approximated"), ("ConfigRefused", "refused")];
 
 impl Note {
     /// The annotation that the note is about and what becomes of it, `approximated` or `refused`; `None` of another note.
@@ -51,6 +52,14 @@ impl Note {
         let rest = name.split_once('/').map(|(_, rest)| rest);
         // Ours keep their prefix. Only names of the catalogue: nobody can invent one.
         let row = features::annotation_row(name).or_else(|| features::annotation_row(rest?))?;
+        Some((row.name, verdict))
+    }
+
+    /// The same of a key of the controller's ConfigMap.
+    #[must_use]
+    pub fn config_verdict(&self) -> Option<(&'static str, &'static str)> {
+        let (_, verdict) = CONFIG_VERDICTS.iter().find(|(reason, _)| *reason == self.reason)?;
+        let row = features::config_row(self.field.strip_prefix("data[")?.strip_suffix(']')?)?;
         Some((row.name, verdict))
     }
 }

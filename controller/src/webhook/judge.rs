@@ -1,13 +1,15 @@
 //! What a change would mean, found out by making it in a translation that serves nobody, and taking it back.
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use features::Route;
 use k8s_openapi::api::networking::v1::Ingress;
 use table::{HostPattern, Table};
-use translate::{Change, Note, Object, ObjectRef, Options, Severity, Translator};
+use translate::{Change, Kind, Note, Object, ObjectRef, Options, Severity, Translator};
 
 use super::Mailbox;
+use super::checks::{Counter, Effort};
 
 /// Errors that another object can cure, which may only come later: `kubectl apply` of a folder makes Ingresses first.
 const CURABLE: [&str; 9] = [
@@ -40,17 +42,33 @@ pub(crate) struct Judge {
     translator: Translator,
     table: Arc<Table<Route>>,
     mailbox: Mailbox,
+    counter: Counter,
 }
 
 impl Judge {
     /// Knows nothing yet; `mailbox` tells it.
-    pub(crate) fn new(options: Options, mailbox: Mailbox) -> Self {
-        Self { translator: Translator::new(options), table: Arc::default(), mailbox }
+    pub(crate) fn new(options: Options, mailbox: Mailbox, counter: Counter) -> Self {
+        Self { translator: Translator::new(options), table: Arc::default(), mailbox, counter }
+    }
+
+    /// Judges a review that came at `begun`, and counts it.
+    pub(crate) fn review(&mut self, object: &ObjectRef, ingress: Option<Ingress>, now: i64, begun: Instant) -> Verdict {
+        let (would_be_stored, judged) = (ingress.is_some(), Instant::now());
+        let verdict = self.judge(object, ingress, now);
+        if would_be_stored {
+            let ingresses = self.translator.objects(Kind::Ingress).count();
+            let effort = Effort { ingresses, translation: judged.elapsed(), whole: begun.elapsed() };
+            self.counter.count(object, !verdict.errors.is_empty(), effort);
+        }
+        verdict
     }
 
     /// Judges an Ingress that would be stored, or deleted (`None`). `now` is in seconds since the Unix epoch.
-    pub(crate) fn judge(&mut self, object: &ObjectRef, ingress: Option<Ingress>, now: i64) -> Verdict {
+    fn judge(&mut self, object: &ObjectRef, ingress: Option<Ingress>, now: i64) -> Verdict {
         for change in self.mailbox.empty().into_values() {
+            if let Change::Delete(object) = &change {
+                self.counter.forget(object);
+            }
             self.translator.apply(change);
         }
         self.publish(now);
@@ -199,7 +217,7 @@ mod tests {
         let mailbox = Mailbox::default();
         let first = ingress("first", host, path, &json!({}));
         mailbox.put(&[Change::Set(Object::Ingress(Arc::new(first)))]);
-        Judge::new(Options { watch_ingress_without_class: true, ..Options::default() }, mailbox)
+        Judge::new(Options { watch_ingress_without_class: true, ..Options::default() }, mailbox, Counter::new().0)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -176,6 +176,7 @@ async fn converse(tcp: TcpStream, acceptor: TlsAcceptor, judge: Arc<Mutex<Judge>
 }
 
 async fn respond(request: Request<Incoming>, judge: &Mutex<Judge>) -> Response<Full<Bytes>> {
+    let begun = Instant::now();
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only POST of an AdmissionReview is allowed\n");
     }
@@ -191,7 +192,7 @@ async fn respond(request: Request<Incoming>, judge: &Mutex<Judge>) -> Response<F
     };
     let verdict = question.change.map(|(object, ingress)| {
         let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
-        judge.judge(&object, ingress, unix_time())
+        judge.review(&object, ingress, unix_time(), begun)
     });
     let answer = review::answer(&question.uid, &verdict.unwrap_or_default());
     let mut response = text(StatusCode::OK, &answer.to_string());

@@ -1,10 +1,10 @@
 //! What the control plane has to say about itself, and the certificates it found.
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, IntGauge, IntGaugeVec};
-use table::{Certificate, Facts, Generation, WatchFacts};
+use table::{Certificate, Facts, Generation, Verdicts, WatchFacts};
 
 use super::label::{ByLabel, closed_label};
 use super::register::Register;
@@ -30,6 +30,34 @@ closed_label! {
     }
 }
 
+/// Verdicts by name, as they are published. The names are those of a catalogue.
+struct Judged {
+    series: IntGaugeVec,
+    published: Mutex<Verdicts>,
+}
+
+impl Judged {
+    fn new(series: IntGaugeVec) -> Self {
+        Self { series, published: Mutex::default() }
+    }
+
+    /// Publishes exactly these.
+    fn publish(&self, verdicts: &Verdicts) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if *published == *verdicts {
+            return;
+        }
+        for (name, verdict) in published.keys().filter(|key| !verdicts.contains_key(*key)) {
+            drop(self.series.remove_label_values(&[name, verdict]));
+        }
+        for ((name, verdict), number) in &**verdicts {
+            let number = i64::try_from(*number).unwrap_or(i64::MAX);
+            self.series.with_label_values(&[name, verdict]).set(number);
+        }
+        published.clone_from(verdicts);
+    }
+}
+
 /// What the control plane has to say about itself.
 pub(crate) struct ControlPlane {
     generation: IntGauge,
@@ -39,8 +67,8 @@ pub(crate) struct ControlPlane {
     synced: IntGauge,
     leader: IntGauge,
     stale: IntGaugeVec,
-    verdicts: IntGaugeVec,
-    judged: Mutex<Arc<BTreeMap<(&'static str, &'static str), usize>>>,
+    annotations: Judged,
+    config: Judged,
     watches: Mutex<Vec<WatchFacts>>,
     certificates: IntGaugeVec,
     published: Mutex<BTreeSet<[String; 3]>>,
@@ -69,12 +97,16 @@ impl ControlPlane {
                 "Seconds since the watch of a kind of object failed; 0 while it works.",
                 &["kind"],
             )?,
-            verdicts: register.gauges(
+            annotations: Judged::new(register.gauges(
                 "annotations",
                 "Ingresses that carry an annotation which is not honoured as in ingress-nginx.",
                 &["annotation", "verdict"],
-            )?,
-            judged: Mutex::default(),
+            )?),
+            config: Judged::new(register.gauges(
+                "config_keys",
+                "Keys of the controller's ConfigMap that are not honoured as in ingress-nginx; always 1.",
+                &["key", "verdict"],
+            )?),
             watches: Mutex::default(),
             certificates: register.gauges(
                 "certificate_expiry_timestamp_seconds",
@@ -104,27 +136,12 @@ impl ControlPlane {
         }
         self.build.observe(facts.build.as_secs_f64());
         self.leader.set(i64::from(facts.leader == Some(true)));
-        self.judge(&facts.verdicts);
+        self.annotations.publish(&facts.verdicts);
+        self.config.publish(&facts.config_verdicts);
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         if *watches != facts.watches {
             watches.clone_from(&facts.watches);
         }
-    }
-
-    /// Publishes how many Ingresses carry which annotation. The names are those of the catalogue.
-    fn judge(&self, verdicts: &Arc<BTreeMap<(&'static str, &'static str), usize>>) {
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        if *judged == *verdicts {
-            return;
-        }
-        for (annotation, verdict) in judged.keys().filter(|key| !verdicts.contains_key(*key)) {
-            drop(self.verdicts.remove_label_values(&[annotation, verdict]));
-        }
-        for ((annotation, verdict), number) in &**verdicts {
-            let number = i64::try_from(*number).unwrap_or(i64::MAX);
-            self.verdicts.with_label_values(&[annotation, verdict]).set(number);
-        }
-        judged.clone_from(verdicts);
     }
 
     /// Publishes how stale each kind is; returns those that are, in seconds.
@@ -174,6 +191,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::metrics::tests::lines;
     use rustls_pki_types::PrivateKeyDer;
+    use std::sync::Arc;
     use table::Resolved;
 
     fn certificate(serial: &str, not_after: i64) -> Certificate {
@@ -249,6 +267,15 @@ mod tests {
         assert_eq!(lines(&metrics, name), [format!(r#"{name}{{annotation="fastcgi-index",verdict="refused"}} 3"#)]);
         metrics.control.facts(&facts(&[]));
         assert_eq!(lines(&metrics, name), [""; 0]);
+    }
+
+    #[test]
+    fn keys_of_the_config_map_that_are_not_honoured_are_told() {
+        let metrics = Metrics::new().unwrap();
+        let config_verdicts = Arc::new([(("plugins", "refused"), 1)].into());
+        metrics.control.facts(&Facts { config_verdicts, ..Facts::default() });
+        let name = "ingora_config_keys";
+        assert_eq!(lines(&metrics, name), [format!(r#"{name}{{key="plugins",verdict="refused"}} 1"#)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! They have a registry of their own, whose constant labels every metric of ingress-nginx has. Without the switch nothing
 //! of this exists.
+mod checks;
 mod objects;
 mod process;
 mod requests;
@@ -75,6 +76,7 @@ pub(crate) struct Nginx {
     requests: requests::Requests,
     process: process::Process,
     objects: objects::Published,
+    checks: checks::Published,
     reloads: Reloads,
     leader: Gauge,
 }
@@ -115,6 +117,7 @@ impl Nginx {
             requests: requests::Requests::new(&make, options, per_path)?,
             process: process::Process::new(&make)?,
             objects: objects::Published::new(&make, &options.class)?,
+            checks: checks::Published::new(&make)?,
             reloads: Reloads {
                 success: make.counter("success", "Tables that became live.")?,
                 hash: make.gauge("config_hash", "Generation of the table that serves.")?,
@@ -149,6 +152,7 @@ impl Nginx {
     /// What the control plane says of itself.
     pub(crate) fn facts(&self, facts: &Facts) {
         self.leader.set(f64::from(u8::from(facts.leader == Some(true))));
+        self.checks.publish(&facts.checks);
     }
 
     /// What is read when somebody asks: the process, and what the live table holds.

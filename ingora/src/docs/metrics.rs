@@ -31,12 +31,13 @@ const CLOSING: &str = "\
 ingress-nginx ask for: `requests`, `request_duration_seconds`, `response_duration_seconds`, `header_duration_seconds`,
 `connect_duration_seconds`, `request_size`, `response_size`, `bytes_sent`, `nginx_process_*`, `success`, `errors`,
 `config_hash`, `config_last_reload_successful` and its timestamp, `ssl_expire_time_seconds`, `ssl_certificate_info`,
-`orphan_ingress`, `leader_election_status` and `build_info`. The expressions of both well-known dashboards (grafana.com 9614 and
+`orphan_ingress`, `leader_election_status`, `build_info`, `check_success`, `check_errors` and `admission_*`. The expressions of both well-known dashboards (grafana.com 9614 and
 12680) are run against a real Prometheus by `scripts/dashboards.sh`; do not set `honor_labels` for them.
 
 `controller_namespace` and `controller_pod` come from POD_NAMESPACE and POD_NAME. What reloads were are tables that became live:
 `success` counts them, `config_hash` is the generation. `host` is the rule's as written, `_` without one.
-Of several tries the last one is timed. There are no `check_*` and `admission_*`.
+Of several tries the last one is timed. `check_*` and `admission_*` tell of the validating webhook, up to a second later, of up to 10,000
+Ingresses by name; `admission_config_size` is always 0.
 
 These names cost up to 93 series for each path, method and status. Fewer: `--metrics-per-path=false`, `--metrics-per-host=false`,
 `--report-status-classes`, `--exclude-socket-metrics bytes_sent,header_duration_seconds`, and fewer buckets (`--time-buckets`,

@@ -6,7 +6,7 @@ use crate::upstream::Attempt;
 use features::Labels;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::Certificate;
+use table::{Certificate, Checks};
 
 fn metrics(options: &NginxMetrics) -> Metrics {
     Metrics::new().unwrap().with_nginx(Some(options)).unwrap()
@@ -186,6 +186,38 @@ fn series_of_a_rule_go_after_it() {
     metrics.sweep(now + Duration::from_secs(600));
     assert!(lines(&metrics, "/gone").is_empty() && !lines(&metrics, "/kept").is_empty());
     drop(kept);
+}
+
+#[test]
+fn checks_of_the_webhook_are_counted_by_ingress() {
+    let metrics = metrics(&options());
+    let nginx = metrics.nginx.as_ref().unwrap();
+    let told = |by_name: &[(&str, (u64, u64))]| {
+        let by_name = by_name.iter().map(|(name, counts)| (("d".to_owned(), (*name).to_owned()), *counts)).collect();
+        let (translation, whole) = (Duration::from_millis(250), Duration::from_millis(500));
+        Facts { checks: Arc::new(Checks { by_name, ingresses: 7, translation, whole }), ..Facts::default() }
+    };
+    nginx.facts(&told(&[("a", (1, 0))]));
+    nginx.facts(&told(&[("a", (1, 2)), ("b", (3, 0))]));
+    let value = |name: &str, ingress: &str| {
+        let found = lines(&metrics, name).into_iter().find(|line| line.contains(&format!(r#"ingress="{ingress}""#)));
+        found.and_then(|line| line.rsplit(' ').next().map(str::to_owned)).unwrap_or_default()
+    };
+    assert_eq!(["a", "b"].map(|ingress| value("controller_check_success{", ingress)), ["1", "3"]);
+    assert_eq!(["a", "b"].map(|ingress| value("controller_check_errors{", ingress)), ["2", "0"]);
+    for (name, want) in [
+        ("tested_ingresses", "7"),
+        ("render_ingresses", "7"),
+        ("tested_duration", "0.25"),
+        ("render_duration", "0.25"),
+        ("roundtrip_duration", "0.5"),
+        ("config_size", "0"),
+    ] {
+        let found = lines(&metrics, &format!("controller_admission_{name}{{"));
+        assert!(found.len() == 1 && found[0].ends_with(&format!("}} {want}")), "{name}: {found:?}");
+    }
+    nginx.facts(&told(&[("b", (3, 0))]));
+    assert_eq!(["a", "b"].map(|ingress| value("controller_check_success{", ingress)), ["", "3"]);
 }
 
 #[test]
