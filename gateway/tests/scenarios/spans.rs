@@ -1,4 +1,5 @@
 //! Spans reach a collector, and no collector can hold a request up.
+use http::Method;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -6,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use crate::support::{Collector, Refusing, Rig, Says, Scripted, Site, Spec, config, eventually};
+use crate::support::{Client, Collector, Offer, Refusing, Rig, Says, Scripted, Site, Spec, empty, eventually};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -41,6 +42,14 @@ fn value(attributes: &[KeyValue], key: &str) -> Option<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The ConfigMap that names a collector for which spans wait an hour.
+fn patient(collector: &Collector) -> Vec<(&'static str, String)> {
+    let mut config = collector.config();
+    config.retain(|(key, _)| *key != "otel-max-export-batch-size");
+    config.push(("otel-schedule-delay-millis", "3600000".to_owned()));
+    config
 }
 
 async fn dropped(rig: &Rig, reason: &str) -> f64 {
@@ -241,12 +250,55 @@ async fn another_collector_takes_over_without_a_restart() {
 }
 
 #[tokio::test]
+async fn what_waits_goes_to_the_collector_that_it_waited_for() {
+    let (backend, mut one, other) = (Scripted::recording().await, Collector::start().await, Collector::start().await);
+    let mut rig = Rig::start(site(&backend, &patient(&one))).await;
+    let mut wire = rig.wire().await;
+    // When the second request is taken, the first has left its span.
+    for path in ["/one", "/two"] {
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
+        assert_eq!(wire.response().await.0.status(), 200);
+    }
+    rig.site = site(&backend, &patient(&other));
+    rig.publish().await;
+    let export = one.next().await;
+    let first = &export.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(value(&first.attributes, "url.path").as_deref(), Some("/one"));
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_does_not_hold_the_end_up() {
+    let (backend, mut collector) = (Scripted::recording().await, Collector::saying(&[Says::Nothing]).await);
+    let rig = Rig::start(site(&backend, &collector.config())).await;
+    assert_eq!(get(&rig, "/", "").await, 200);
+    collector.next().await;
+    rig.terminate();
+    rig.ended().await;
+}
+
+#[tokio::test]
+async fn https_and_its_version_are_told() {
+    let (backend, mut collector) = (Scripted::recording().await, Collector::start().await);
+    let rig = Rig::start(site(&backend, &collector.config())).await;
+    let mut client = Client::tls(rig.https, Offer::h2("a.test")).await;
+    let request = client.request(Method::from_bytes(b"BREW").unwrap(), "a.test", "/");
+    assert_eq!(client.send(request.body(empty()).unwrap()).await.status, 200);
+    let export = collector.next().await;
+    for (key, want) in [
+        ("http.request.method", "_OTHER"),
+        ("http.request.method_original", "BREW"),
+        ("url.scheme", "https"),
+        ("server.port", "443"),
+        ("network.protocol.version", "2"),
+    ] {
+        assert_eq!(value(&only(&export).attributes, key).as_deref(), Some(want), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn what_waits_at_the_end_is_exported() {
     let (backend, mut collector) = (Scripted::recording().await, Collector::start().await);
-    let mut config = collector.config();
-    config[2].1 = "512".to_owned();
-    config.push(("otel-schedule-delay-millis", "3600000".to_owned()));
-    let rig = Rig::with(site(&backend, &config), self::config()).await;
+    let rig = Rig::start(site(&backend, &patient(&collector))).await;
     for path in ["/one", "/two"] {
         assert_eq!(get(&rig, path, "").await, 200);
     }
