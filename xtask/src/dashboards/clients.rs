@@ -7,7 +7,7 @@ pub(super) fn dashboard() -> Dashboard {
         uid: "ingora-clients",
         title: "Ingora / TLS and clients",
         about: "Client connections, TLS handshakes and sessions, and what limits refused.",
-        rows: vec![connections(), streams(), tls(), refused()],
+        rows: vec![connections(), streams(), tls(), refused(), traces()],
     }
 }
 
@@ -78,6 +78,22 @@ fn refused() -> Row {
                 .query("{{reason}}", "sum by (reason) (rate(ingora_bad_requests_total{%gateway}[%window]))"),
             Panel::lines("Lost lines of the access log", "ops", "Writing them could not keep up.")
                 .query("{{instance}}", "sum by (instance) (rate(ingora_access_log_dropped_total{%gateway}[%window]))"),
+        ],
+    }
+}
+
+fn traces() -> Row {
+    Row {
+        title: "Traces",
+        panels: vec![
+            Panel::lines("Spans", "ops", "What the collector has taken.")
+                .query("exported", "sum(rate(ingora_spans_exported_total{%gateway}[%window]))"),
+            Panel::lines("Lost spans", "ops", "By why they never reached the collector.")
+                .query("{{reason}}", "sum by (reason) (rate(ingora_spans_dropped_total{%gateway}[%window]))"),
+            Panel::lines("Failed exports", "ops", "Most are tried again.").query(
+                "{{instance}}",
+                "sum by (instance) (rate(ingora_span_export_failures_total{%gateway}[%window]))",
+            ),
         ],
     }
 }
