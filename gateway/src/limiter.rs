@@ -9,6 +9,8 @@ use std::time::Duration;
 use features::{Buckets, Counted, Rate};
 use lru::LruCache;
 
+use crate::remember::bounded;
+
 /// Workers seldom meet in one of so many parts.
 const PARTS: usize = 64;
 
@@ -32,7 +34,7 @@ struct Part {
 
 impl Default for Limiter {
     fn default() -> Self {
-        let part = |_| Part { buckets: Mutex::new(LruCache::new(CLIENTS)), open: Mutex::default() };
+        let part = |_| Part { buckets: Mutex::new(bounded(CLIENTS)), open: Mutex::default() };
         Self { hasher: RandomState::new(), parts: std::array::from_fn(part) }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::hmac;
 use lru::LruCache;
 
+use crate::remember::bounded;
+
 /// Workers seldom meet in one of so many parts.
 const PARTS: usize = 16;
 
@@ -52,7 +54,7 @@ impl Used {
 impl Nonces {
     /// No nonce is known yet.
     pub(crate) fn new(key: hmac::Key) -> Self {
-        let part = |_| Mutex::new(Part { used: LruCache::new(NONCES), forgotten: None });
+        let part = |_| Mutex::new(Part { used: bounded(NONCES), forgotten: None });
         Self { key, parts: std::array::from_fn(part) }
     }
 

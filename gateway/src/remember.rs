@@ -1,4 +1,5 @@
 //! A bounded memory with expiry, shared by all workers: what was longest not asked for leaves first.
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -7,6 +8,13 @@ use lru::LruCache;
 
 /// Workers seldom meet in one of so many parts.
 const PARTS: usize = 16;
+
+/// A list of at most so many entries that takes memory for those that it has, not for those that it may have.
+pub(crate) fn bounded<K: Hash + Eq, V>(most: NonZeroUsize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(most);
+    cache
+}
 
 /// A digest that stands for what is remembered: nobody can choose in which part it falls.
 pub(crate) type Digest = [u8; 32];
@@ -20,7 +28,7 @@ impl<V: Clone> Memory<V> {
     /// Remembers so many values at most, in all parts together.
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity / PARTS).unwrap_or(NonZeroUsize::MIN);
-        Self(std::array::from_fn(|_| Mutex::new(LruCache::new(capacity))))
+        Self(std::array::from_fn(|_| Mutex::new(bounded(capacity))))
     }
 
     fn part(&self, digest: &Digest) -> Option<&Part<V>> {
