@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,7 +12,7 @@ use translate::{Change, ObjectRef};
 use crate::index::{Definition, Duplicate, Index};
 use crate::manifest::{self, Format, Manifest, Problem};
 use crate::node::MAX_FILE;
-use crate::walk::{Found, Stamp, format, walk};
+use crate::walk::{self, Found, Stamp, format, walk};
 use crate::{BrokenDocument, Error, Origin};
 
 /// A folder as it was last looked at.
@@ -21,6 +22,8 @@ pub(crate) struct Folder {
     files: BTreeMap<Arc<Path>, File>,
     index: Index,
     unreadable: BTreeMap<PathBuf, String>,
+    /// Files that were being written when they were read: they are looked at again soon.
+    fresh: BTreeSet<Arc<Path>>,
 }
 
 /// A file as it was last read.
@@ -45,8 +48,6 @@ pub(crate) struct Scan {
     pub(crate) changes: Vec<Change>,
     /// Files whose content is new.
     pub(crate) read: Vec<Arc<Path>>,
-    /// A file was being written just now: look again soon.
-    pub(crate) again: bool,
 }
 
 impl Folder {
@@ -62,6 +63,7 @@ impl Folder {
                 files: BTreeMap::new(),
                 index: Index::default(),
                 unreadable: BTreeMap::new(),
+                fresh: BTreeSet::new(),
             }),
             Ok(_) => Err(Error(format!("{name} is not a folder; name the folder that holds the manifests"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -88,16 +90,48 @@ impl Folder {
             self.index.replace(&path, &file.objects, Vec::new());
         }
         self.unreadable = unreadable;
-        let mut scan = Scan { changes: Vec::new(), read: Vec::new(), again: false };
-        for (path, stamp) in files {
-            let known = self.files.get(&path).and_then(|file| file.stamp);
-            if known != Some(stamp) && self.read(&path, stamp, clock) {
-                scan.read.push(path.clone());
-            }
-            scan.again |= self.files.get(&path).is_some_and(|file| file.stamp.is_none());
+        self.fresh.clear();
+        let read = files.into_iter().filter_map(|(path, stamp)| self.read_if_new(path, stamp, clock)).collect();
+        Ok(Scan { changes: self.index.changes(now), read })
+    }
+
+    /// Reads what changed at these paths and in files that were being written; costs nothing for other files. `None` when
+    /// only a walk can tell what the folder holds: files came or went, or folders and links changed.
+    pub(crate) fn scan_only(&mut self, paths: &BTreeSet<PathBuf>, now: Instant, clock: SystemTime) -> Option<Scan> {
+        if !self.unreadable.is_empty() {
+            return None;
         }
-        scan.changes = self.index.changes(now);
-        Ok(scan)
+        let mut files = std::mem::take(&mut self.fresh);
+        for path in paths {
+            match self.files.get_key_value(path.as_path()) {
+                Some((known, _)) => drop(files.insert(known.clone())),
+                None if self.is_without_files(path) => {}
+                None => return None,
+            }
+        }
+        let files: Option<Vec<_>> =
+            files.into_iter().map(|path| walk::stamp(&path).map(|stamp| (path, stamp))).collect();
+        let read = files?.into_iter().filter_map(|(path, stamp)| self.read_if_new(path, stamp, clock)).collect();
+        Some(Scan { changes: self.index.changes(now), read })
+    }
+
+    /// Has something at an unknown path nothing to do with what a walk finds, now and before? Editors write such files first.
+    fn is_without_files(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.root) else { return false };
+        let is_hidden = below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
+        let mut after = self.files.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded));
+        if is_hidden || format(path).is_some() || after.next().is_some_and(|(file, _)| file.starts_with(path)) {
+            return false;
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(meta) => meta.is_file(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Are there files that were being written when they were read?
+    pub(crate) fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// What is due though no file changes; see [`Folder::next_change`].
@@ -108,6 +142,16 @@ impl Folder {
     /// When objects go whose definitions went.
     pub(crate) fn next_change(&self) -> Option<Instant> {
         self.index.next_change()
+    }
+
+    /// Reads a file whose stamp is not the known one; its path when the content is new.
+    fn read_if_new(&mut self, path: Arc<Path>, stamp: Stamp, clock: SystemTime) -> Option<Arc<Path>> {
+        let known = self.files.get(&path).and_then(|file| file.stamp);
+        let is_new = known != Some(stamp) && self.read(&path, stamp, clock);
+        if self.files.get(&path).is_some_and(|file| file.stamp.is_none()) {
+            self.fresh.insert(path.clone());
+        }
+        is_new.then_some(path)
     }
 
     /// Reads a file; is its content new?
@@ -277,6 +321,49 @@ mod tests {
 
     fn service(name: &str, port: u16) -> String {
         format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n---\n")
+    }
+
+    #[test]
+    fn only_files_that_are_named_are_looked_at_as_long_as_none_came_or_went() {
+        let mut temp = Temp::new();
+        let path = |name: &str| temp.root.path().join(name);
+        let only = |folder: &mut Folder, names: &[&str]| {
+            let paths = names.iter().map(|name| path(name)).collect();
+            let later = SystemTime::now() + std::time::Duration::from_secs(9);
+            let scan = folder.scan_only(&paths, Instant::now() + 2 * LINGER, later);
+            scan.map(|scan| scan.changes.into_iter().map(text).collect::<Vec<_>>())
+        };
+        let folder = &mut temp.folder;
+        std::fs::create_dir(path("sub")).unwrap();
+        for name in ["a", "b", "sub/c"] {
+            std::fs::write(path(&format!("{name}.yaml")), service(&name.replace('/', "-"), 1)).unwrap();
+        }
+        folder.scan(Instant::now(), SystemTime::now() + std::time::Duration::from_secs(9)).unwrap();
+        std::fs::write(path("a.yaml"), service("a", 10)).unwrap();
+        std::fs::write(path("b.yaml"), service("b", 10)).unwrap();
+        std::fs::write(path("b.yaml.tmp"), "").unwrap();
+        assert_eq!(only(folder, &["a.yaml", "b.yaml.tmp", "gone.tmp"]).unwrap(), ["set Service default/a"]);
+        assert_eq!(only(folder, &["b.yaml"]).unwrap(), ["set Service default/b"]);
+        for unclear in ["new.yaml", "sub", "..data", "", ".hidden/a"] {
+            assert_eq!(only(folder, &[unclear]), None, "{unclear}");
+        }
+        std::fs::rename(path("sub"), path("away")).unwrap();
+        assert_eq!((only(folder, &["sub"]), only(folder, &["away"])), (None, None));
+        std::fs::remove_file(path("a.yaml")).unwrap();
+        assert_eq!(only(folder, &["a.yaml"]), None);
+    }
+
+    #[test]
+    fn a_file_that_was_being_written_is_looked_at_again() {
+        let temp = Temp::new();
+        let mut folder = Folder::open(temp.root.path()).unwrap();
+        temp.write("a.yaml", &service("a", 1));
+        let written = std::fs::metadata(temp.root.path().join("a.yaml")).unwrap().modified().unwrap();
+        folder.scan(Instant::now(), written).unwrap();
+        assert!(folder.has_fresh());
+        let later = written + std::time::Duration::from_secs(9);
+        assert!(folder.scan_only(&BTreeSet::new(), Instant::now(), later).unwrap().read.is_empty());
+        assert!(!folder.has_fresh());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use translate::Change;
 
 use crate::Error;
 use crate::batch::{Batch, WAITING_BATCHES};
-use crate::folder::Folder;
+use crate::folder::{Folder, Scan};
 use crate::holdoff::Holdoff;
-use crate::wake::Wake;
+use crate::wake::{Touched, Wake};
 use crate::walk::FRESH;
 
 /// Files are read once no event has followed for this long, so that a file is rarely read half written.
@@ -62,7 +62,10 @@ struct Follower {
     /// Device and inode of the folder that is watched: a link on the way to it may lead elsewhere now, without an event.
     watched: Option<(u64, u64)>,
     holdoff: Holdoff,
+    touched: Touched,
     next_scan: Instant,
+    /// When files that were being written are looked at again.
+    next_look: Option<Instant>,
     /// Everything has been handed over once.
     synced: bool,
     /// The folder could not be listed the last time.
@@ -82,7 +85,9 @@ impl Follower {
             watcher: None,
             watched: None,
             holdoff,
+            touched: Touched { all: true, ..Touched::default() },
             next_scan: Instant::now(),
+            next_look: None,
             synced: false,
             missing: false,
         }
@@ -101,11 +106,14 @@ impl Follower {
                 self.holdoff.changed(first);
                 self.holdoff.changed(last);
             }
+            self.touched.merge(news.touched);
             if news.rewatch {
                 self.watcher = None;
             }
             let now = Instant::now();
-            if self.holdoff.is_due(now) || self.next_scan <= now {
+            let for_long = self.next_scan <= now;
+            if self.holdoff.is_due(now) || for_long || self.next_look.is_some_and(|at| at <= now) {
+                self.touched.all |= for_long;
                 self.watch(false);
                 let arrived = self.holdoff.take().unwrap_or(now);
                 go_on = self.scan(arrived);
@@ -117,7 +125,7 @@ impl Follower {
     }
 
     fn deadline(&self) -> Instant {
-        let others = self.holdoff.due().into_iter().chain(self.folder.next_change());
+        let others = self.holdoff.due().into_iter().chain(self.folder.next_change()).chain(self.next_look);
         others.fold(self.next_scan, Instant::min)
     }
 
@@ -128,6 +136,8 @@ impl Follower {
             return;
         }
         (self.watcher, self.watched) = (None, identity);
+        // What happened meanwhile made no event.
+        self.touched.all = true;
         let was_missing = self.missing;
         match watcher(self.folder.root(), &self.wake) {
             Ok(watcher) => self.watcher = Some(watcher),
@@ -140,16 +150,15 @@ impl Follower {
     }
 
     fn scan(&mut self, arrived: Instant) -> Result<(), Ended> {
-        let now = Instant::now();
-        let pause = if self.watcher.is_some() { RESCAN } else { RESCAN_UNWATCHED };
-        self.next_scan = now + pause;
-        match self.folder.scan(now, SystemTime::now()) {
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let touched = std::mem::take(&mut self.touched);
+        let some = if touched.all { None } else { self.folder.scan_only(&touched.paths, now, clock) };
+        let scan = some.map_or_else(|| self.scan_all(now, clock), Ok);
+        self.next_look = self.folder.has_fresh().then(|| now + FRESH);
+        match scan {
             Ok(scan) => {
                 self.log_presence(None);
                 scan.read.iter().for_each(|path| self.folder.log(path));
-                if scan.again {
-                    self.next_scan = now + FRESH;
-                }
                 let first = !std::mem::replace(&mut self.synced, true);
                 self.send(arrived, scan.changes, first)
             }
@@ -160,6 +169,12 @@ impl Follower {
                 Ok(())
             }
         }
+    }
+
+    fn scan_all(&mut self, now: Instant, clock: SystemTime) -> io::Result<Scan> {
+        let pause = if self.watcher.is_some() { RESCAN } else { RESCAN_UNWATCHED };
+        self.next_scan = now + pause;
+        self.folder.scan(now, clock)
     }
 
     fn log_presence(&mut self, error: Option<&io::Error>) {
@@ -192,13 +207,14 @@ fn watcher(root: &Path, wake: &Arc<Wake>) -> notify::Result<RecommendedWatcher> 
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         let at = Instant::now();
         match event {
-            Ok(event) if event.need_rescan() => wake.event(at, true),
-            Ok(event) => {
+            Ok(event) if !event.need_rescan() => {
                 if let Some(rewatch) = concerns(&folder, &event) {
-                    wake.event(at, rewatch);
+                    let paths = event.paths.into_iter().filter(|path| path.starts_with(&folder)).collect();
+                    wake.event(at, Touched { all: rewatch, paths }, rewatch);
                 }
             }
-            Err(_) => wake.event(at, true),
+            // Events were lost.
+            Ok(_) | Err(_) => wake.event(at, Touched { all: true, ..Touched::default() }, true),
         }
     })?;
     watcher.watch(root, RecursiveMode::Recursive)?;

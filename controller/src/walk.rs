@@ -68,6 +68,12 @@ pub(crate) fn format(path: &Path) -> Option<Format> {
     }
 }
 
+/// The stamp of a file as a walk would find it; `None` when it is no regular file now, or cannot be looked at.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    meta.is_file().then(|| Stamp::of(&meta).ok())?
+}
+
 /// Walks a folder. Names that begin with a dot are not looked at; symbolic links are followed, so that a mounted
 /// ConfigMap, whose files are links into `..data`, is read once and through its visible names.
 ///
