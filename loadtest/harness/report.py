@@ -89,10 +89,10 @@ def markdown(run, sections=()):
             for one in run["churn"].get(peer, []):
                 failures = ", ".join(f"{count} {why}" for why, count in one.get("failures", {}).items()) or "0"
                 rows.append([
-                    peer, number(one["requests"], 9), failures, number(one["p50"]), number(one["p99"]), number(one["p999"]),
+                    peer, number(one["requests"], 9), failures, *(number(one[key]) for key in ("p50", "p99", "quiet", "p999")),
                     one["changes"], number(one["memory"] / (1 << 20)),
                 ])
-        head = ["", "requests", "failed", "p50, µs", "p99, µs", "p99.9, µs", "changes applied", "MiB"]
+        head = ["", "requests", "failed", "p50, µs", "p99, µs", "without changes", "p99.9, µs", "changes applied", "MiB"]
         heading = "Under churn: endpoints and routes change 20 times a second, 1,000 requests a second"
         out.append(f"## {heading}\n\n" + table(head, rows))
     out += sections

@@ -69,13 +69,15 @@ def churn(bench, peer, seconds, changes=20, rate=1000):
             except Exception as error:  # A change that fails is a result.
                 problems.append(str(error))
 
+    load = lambda: own(bench, "rate", f"127.0.0.1:{peer.http}", seconds, "--rate", rate, "--hosts", peer.site.hosts)
+    quiet = load()
     changer = threading.Thread(target=change)
     changer.start()
-    result = own(bench, "rate", f"127.0.0.1:{peer.http}", seconds, "--rate", rate, "--hosts", peer.site.hosts)
+    result = load()
     result["memory"] = process.memory(peer.process.pid)
     ended.set()
     changer.join()
-    return dict(result, changes=len(applied), problems=problems[:5])
+    return dict(result, quiet=quiet["latency"]["p99"], changes=len(applied), problems=problems[:5])
 
 
 def idle(bench, peer, connections=1000):

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -40,9 +40,12 @@ pub(crate) fn get(host: &str, path: &str) -> io::Result<Request<Full<Bytes>>> {
     Request::get(path).header("host", host).body(Full::default()).map_err(other)
 }
 
-/// TLS that believes every certificate: what is measured is on this machine.
+/// TLS that believes every certificate: what is measured is on this machine. The cipher suite that it would like best is
+/// that of browsers, so that all gateways choose the same.
 pub(crate) fn tls(alpn: &[&str], resume: bool) -> io::Result<TlsConnector> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let provider = Arc::new(provider);
     let believer = Believer(provider.signature_verification_algorithms);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -44,7 +44,7 @@ class Haproxy(Peer):
                 f"global\n  nbthread {self.workers}\n  maxconn 8000\n  tune.bufsize 16384\n",
                 f"  stats socket {self.path('socket')} mode 600 level admin expose-fd listeners\n",
                 "  ssl-default-bind-options ssl-min-ver TLSv1.2\n",
-                "  ssl-default-bind-ciphersuites TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256\n",
+                "  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384\n",
                 "  log stdout format raw local0\n" if self.log else "",
                 f"defaults\n  mode http\n  timeout connect {waits if self.site.failover else '5s'}\n  timeout client 600s\n",
                 f"  timeout server {waits}\n  timeout tunnel 600s\n  timeout http-keep-alive 600s\n  option http-keep-alive\n",

@@ -80,7 +80,7 @@ class Nginx(Peer):
                 "keepalive_requests 1000000000; http2_max_requests 1000000000; tcp_nodelay on;\n",
                 f"ssl_certificate {self.crt}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.2 TLSv1.3;\n",
                 "ssl_session_cache shared:SSL:10m; ssl_session_tickets on; ssl_conf_command Ciphersuites ",
-                "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256;\n",
+                "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384;\n",
                 f"{PROXY} {timeouts} proxy_next_upstream {again}; proxy_next_upstream_tries 3;\n",
                 # An empty field keeps connections to endpoints open.
                 'proxy_set_header Connection "";\n',
