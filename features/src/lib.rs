@@ -27,6 +27,7 @@ mod passing;
 mod password;
 mod pattern;
 mod request;
+mod request_body;
 mod retry;
 mod route;
 mod server_alias;
@@ -66,6 +67,7 @@ pub use password::{Hash, PasswordCheck};
 pub use pattern::Pattern;
 pub use rate_limit::Counted;
 pub use request::{Answer, Edits, Head, Request, StillWorld, Verdict, World};
+pub use request_body::LEAST as BODY_MEMORY;
 pub use retry::{Conditions, Retry};
 pub use rewrite::PathMode;
 pub use route::{Backend, Labels, NO_SERVICE, Protocol, Route, Upstream};
@@ -366,6 +368,7 @@ pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static dyn Described
         ("upstream_tls", upstream_tls::KEYS),
         ("passing", passing::KEYS),
         ("body_size", body_size::KEYS),
+        ("request_body", request_body::KEYS),
         ("balance", balance::KEYS),
         ("canary", canary::KEYS),
         ("server_alias", server_alias::KEYS),
@@ -393,6 +396,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("fallback", fallback::CONFIG),
         ("passing", passing::KEYS),
         ("body_size", body_size::CONFIG),
+        ("request_body", request_body::KEYS),
         ("balance", balance::CONFIG),
         ("cluster", cluster_settings::CONFIG),
         ("objects", objects::CONFIG),

@@ -12,15 +12,6 @@ const BUFFERING: Key<()> = key(
     on_or_off,
 );
 
-const REQUEST_BUFFERING: Key<()> = key(
-    "proxy-request-buffering",
-    "Reads the whole request before an endpoint gets it: on or off.",
-    "on",
-    "off",
-    "requests are passed on as they come; up to 64 KiB of a body are kept for another try.",
-    on_or_off,
-);
-
 const VERSION: Key<()> = key(
     "proxy-http-version",
     "Version of HTTP towards endpoints: 1.0 or 1.1.",
@@ -31,11 +22,11 @@ const VERSION: Key<()> = key(
 );
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&BUFFERING, &REQUEST_BUFFERING, &VERSION];
+pub(crate) const KEYS: Keys = &[&BUFFERING, &VERSION];
 
 /// Tells what is wrong with them; nothing else comes of them.
 pub(crate) fn read(reader: &mut Reader<'_>) {
-    for key in [&BUFFERING, &REQUEST_BUFFERING, &VERSION] {
+    for key in [&BUFFERING, &VERSION] {
         reader.take(key);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use table::{ClusterId, Resolved};
 
-use crate::{Balance, ClusterPolicy, Configured, Fallback, Observe, Retry, UpstreamTls, body_size};
+use crate::{Balance, ClusterPolicy, Configured, Fallback, Observe, Retry, UpstreamTls, body_size, request_body};
 
 /// The policy of a rule.
 #[derive(Debug)]
@@ -115,6 +115,9 @@ pub struct Upstream {
     pub max_head: Option<u64>,
     /// Largest request body in bytes; 0 is no limit.
     pub max_body: u64,
+    /// A request body is read whole before an endpoint gets it, with so many bytes of it in memory; `None`: it is passed on
+    /// as it comes.
+    pub gather: Option<u64>,
 }
 
 /// The defaults of ingress-nginx.
@@ -131,6 +134,7 @@ impl Default for Upstream {
             tls: None,
             max_head: None,
             max_body: body_size::DEFAULT,
+            gather: Some(request_body::LEAST),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::annotation::{Key, OnError, Reader, Row, Support, duration, seconds};
 use crate::route::{Protocol, Upstream};
 use crate::units::size;
-use crate::{Keys, body_size, retry, upstream_tls};
+use crate::{Keys, body_size, request_body, retry, upstream_tls};
 
 const PROTOCOL: Key<Option<Protocol>> = Key {
     row: Row {
@@ -121,8 +121,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
                    in front of the application";
         reader.close(PROTOCOL.row.name, why);
     }
+    let protocol = asked.flatten().unwrap_or(protocol);
     Upstream {
-        protocol: asked.flatten().unwrap_or(protocol),
+        protocol,
         connect_timeout: reader.take_or(&CONNECT, &CONNECT).unwrap_or(default.connect_timeout),
         read_timeout: reader.take_or(&READ, &READ).unwrap_or(default.read_timeout),
         send_timeout: reader.take_or(&SEND, &SEND).unwrap_or(default.send_timeout),
@@ -132,6 +133,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
         tls: upstream_tls::read(reader),
         max_head: reader.take_or(&HEAD, &HEAD),
         max_body: body_size::read(reader),
+        // As nginx, which never does so for gRPC.
+        gather: request_body::read(reader).filter(|_| !protocol.speaks_http2_only()),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::phases::body::Bodies;
 use crate::phases::canary::Chosen;
 use crate::phases::compress::Encoder;
 use crate::phases::detour::Detour;
+use crate::phases::gather::Gathered;
 use crate::phases::retry::Again;
 use crate::phases::sender::Said;
 use crate::phases::trace::Traced;
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) edits: Option<Box<Edits>>,
     /// A copy for a mirror that waits for the request's body.
     pub(crate) copy: Option<Box<Unfinished>>,
+    /// What was read of the request's body before there was an endpoint, beyond what Pingora keeps of it.
+    pub(crate) gathered: Option<Box<Gathered>>,
     /// The host has asked for a client certificate, and the client may pass.
     pub(crate) certified: bool,
     /// What has gone of the bodies.
@@ -96,6 +99,7 @@ impl Context {
             encoder: None,
             edits: None,
             copy: None,
+            gathered: None,
             certified: false,
             body: Bodies::default(),
             entered: None,

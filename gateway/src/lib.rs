@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod context;
 mod copies;
+mod gather;
 mod handover;
 mod handshake;
 mod head;

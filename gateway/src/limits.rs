@@ -15,6 +15,10 @@ pub struct Limits {
     pub requests_per_connection: u32,
     /// `--max-concurrent-streams`: open HTTP/2 streams of one connection.
     pub concurrent_streams: u32,
+    /// `--max-body-memory`: bytes of memory for request bodies that are read whole, beyond 64 KiB for each.
+    pub body_memory: u64,
+    /// `--max-body-files`: bytes of files for them.
+    pub body_files: u64,
 }
 
 impl Default for Limits {
@@ -26,6 +30,8 @@ impl Default for Limits {
             head_fields: 100,
             requests_per_connection: 10_000,
             concurrent_streams: 128,
+            body_memory: 64 << 20,
+            body_files: 1 << 30,
         }
     }
 }

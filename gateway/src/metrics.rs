@@ -29,7 +29,7 @@ pub(crate) use flow::RetryReason;
 pub(crate) use label::closed_label;
 pub use nginx::NginxMetrics;
 pub(crate) use nginx::{Finished, Lack, Nginx, NginxRule, Objects};
-pub(crate) use overload::{OverloadMetrics, ShedReason};
+pub(crate) use overload::{OverloadMetrics, ShedReason, Ungathered};
 pub(crate) use queue::{QueueMetrics, Rejection};
 pub(crate) use rule::{MethodLabel, RuleMetrics};
 pub(crate) use spans::{Lost, SpanMetrics};

@@ -4,6 +4,7 @@ pub(crate) mod canary;
 pub(crate) mod client_auth;
 pub(crate) mod compress;
 pub(crate) mod detour;
+pub(crate) mod gather;
 pub(crate) mod log;
 pub(crate) mod nginx_log;
 pub(crate) mod peer;

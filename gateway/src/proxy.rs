@@ -21,6 +21,7 @@ use crate::config::{Limits, LogFormat, Timeouts};
 use crate::connection::Client;
 use crate::context::{Context, Handles};
 use crate::copies::Copies;
+use crate::gather::Room;
 use crate::limiter::Limiter;
 use crate::live::Live;
 use crate::metrics::{Metrics, NginxRule, RuleMetrics};
@@ -29,7 +30,7 @@ use crate::phases::canary::Chosen;
 use crate::phases::detour::Detour;
 use crate::phases::request::Decision;
 use crate::phases::{
-    body, canary, compress, detour, log, nginx_log, peer, plan, queue, request, response, retry, trace,
+    body, canary, compress, detour, gather, log, nginx_log, peer, plan, queue, request, response, retry, trace,
     upstream_request,
 };
 use crate::upstream::Cluster;
@@ -54,6 +55,8 @@ pub(crate) struct Proxy {
     pub(crate) asking: Asking,
     /// Sends copies to mirrors.
     pub(crate) copies: Copies,
+    /// Room for bodies of requests that are read whole.
+    pub(crate) room: Arc<Room>,
     /// Sheds requests while the worker has too much to do.
     pub(crate) shedder: Arc<Shedder>,
     /// True once the gateway takes no new connections.
@@ -168,6 +171,10 @@ impl ProxyHttp for Proxy {
         context.limit(session.is_upgrade_req());
         let decision = self.hold(decision, context).await;
         if matches!(decision, Decision::Proceed) {
+            // Before there is a place for it at an endpoint, which others can use meanwhile.
+            if let Some(memory) = gather::due(session, context) {
+                Box::pin(gather::read(self, session, context, memory)).await?;
+            }
             canary::choose(self, session, context);
         }
         let decision = match decision {
@@ -178,6 +185,11 @@ impl ProxyHttp for Proxy {
             // The loop above leaves none.
             Decision::Ask(_) => Ok(true),
             Decision::Proceed => {
+                if context.detour.is_some()
+                    && let Some(memory) = gather::due(session, context)
+                {
+                    Box::pin(gather::read(self, session, context, memory)).await?;
+                }
                 if let Some(copy) = context.edits.as_mut().and_then(|edits| edits.copy.take()) {
                     context.copy = self.copies.begin(session, *copy);
                 }
@@ -240,6 +252,7 @@ impl ProxyHttp for Proxy {
         context: &mut Box<Context>,
         reused: bool,
     ) -> Box<Error> {
+        peer::name_timeout(&mut error);
         peer::judge_failure(self, context, reused, &error);
         retry::after_proxying_failed(self, session, context, reused, &mut error);
         error
@@ -256,6 +269,9 @@ impl ProxyHttp for Proxy {
         }
         // A further try gets the body from its begin.
         context.body.received = 0;
+        if let Some(gathered) = &mut context.gathered {
+            gathered.restart();
+        }
         upstream_request::edit(session, head, context)
     }
 
@@ -266,6 +282,13 @@ impl ProxyHttp for Proxy {
         end: bool,
         context: &mut Box<Context>,
     ) -> Result<()> {
+        if let Some(gathered) = &mut context.gathered {
+            gathered.put(part, end);
+        }
+        if end && part.as_ref().is_some_and(Bytes::is_empty) {
+            // Pingora would write it as a chunk, and a chunk of nothing is the end, which it then writes once more.
+            *part = None;
+        }
         body::received(session, part.as_ref(), context)?;
         if context.copy.is_some() {
             self.copies.feed(&mut context.copy, part.as_ref(), end);
@@ -322,7 +345,7 @@ impl ProxyHttp for Proxy {
             context.reason = reason;
         }
         tracing::debug!(%error, status, reason, "request failed");
-        if status > 0 && session.response_written().is_none() {
+        if status > 0 && response::answer(session).is_none() {
             // Pingora closes the connection of a request that failed, so the answer must say so.
             session.set_keepalive(None);
             let answer = Answer { status, fields: Vec::new(), body: None, reason };

@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::asking::Asking;
 use crate::config::Config;
 use crate::copies::Copies;
+use crate::gather::Room;
 use crate::handover::{self, Predecessor, Sockets};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -400,6 +401,7 @@ fn proxy(
         copies: Copies::over(asking.subrequests()),
         asking,
         limiter: Arc::default(),
+        room: Arc::new(Room::new(config.limits.body_memory, config.limits.body_files)),
         shedder: Arc::new(Shedder::new(config.overload)),
         draining,
     })

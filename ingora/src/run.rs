@@ -137,6 +137,14 @@ struct LimitArgs {
     #[arg(long, env = "INGORA_MAX_CONCURRENT_STREAMS", value_name = "NUMBER", value_parser = count::<u32>,
           default_value_t = Limits::default().concurrent_streams)]
     max_concurrent_streams: u32,
+
+    /// Bytes of memory for request bodies that are read whole, beyond 64 KiB for each
+    #[arg(long, env = "INGORA_MAX_BODY_MEMORY", value_name = "BYTES", default_value_t = Limits::default().body_memory)]
+    max_body_memory: u64,
+
+    /// Bytes of temporary files for them; beyond that they pass to endpoints as they come
+    #[arg(long, env = "INGORA_MAX_BODY_FILES", value_name = "BYTES", default_value_t = Limits::default().body_files)]
+    max_body_files: u64,
 }
 
 impl LimitArgs {
@@ -148,6 +156,8 @@ impl LimitArgs {
             head_fields: self.max_request_fields,
             requests_per_connection: self.max_requests_per_connection,
             concurrent_streams: self.max_concurrent_streams,
+            body_memory: self.max_body_memory,
+            body_files: self.max_body_files,
         }
     }
 }

@@ -41,3 +41,12 @@ have, which the values name twice.
 {{- end -}}
 {{- if and $folder (include "ingora.has" (list . "state-dir")) -}}{{ $folder }}{{- end -}}
 {{- end }}
+
+{{/* Is a volume to be made for temporary files? Not where one is mounted already. */}}
+{{- define "ingora.temporary" -}}
+{{- $make := "make" -}}
+{{- range .Values.controller.extraVolumeMounts -}}
+{{- if eq .mountPath "/tmp" -}}{{- $make = "" -}}{{- end -}}
+{{- end -}}
+{{ $make }}
+{{- end }}

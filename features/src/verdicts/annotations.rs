@@ -2,7 +2,7 @@
 use super::{inert, refused};
 use crate::annotation::Key;
 
-const BUFFERS: &str = "Bodies stream with a small buffer; nothing is written to files.";
+const BUFFERS: &str = "Answers stream with a small buffer; nothing of them is written to files.";
 const WAF: &str = "There is no web application firewall here; run one in front of the Service or the gateway.";
 const FCGI: &str = "FastCGI is not spoken; put a server that speaks HTTP before the application.";
 const GONE: &str = "ingress-nginx itself no longer reads it; remove it.";
@@ -10,7 +10,6 @@ const OPENTRACING: &str = "ingress-nginx itself no longer reads it; remove it, a
 
 /// All of them, by name.
 pub(super) const KEYS: &[Key<()>] = &[
-    inert("client-body-buffer-size", "Memory for a request body before it goes to a file.", BUFFERS),
     inert("proxy-buffers-number", "Number of buffers for a response.", BUFFERS),
     inert("proxy-busy-buffers-size", "Size of the buffers that are being sent.", BUFFERS),
     inert("proxy-max-temp-file-size", "Size of the file that a response may be buffered in.", BUFFERS),

@@ -4,7 +4,7 @@ use crate::annotation::Key;
 
 const NGINX: &str = "It sizes a table of nginx; tables here size themselves.";
 const WORKERS: &str = "Workers are threads that share nothing and are never replaced; --threads sets their number.";
-const BUFFERS: &str = "Bodies stream with a small buffer; nothing is written to files.";
+const BUFFERS: &str = "Answers stream with a small buffer; nothing of them is written to files.";
 const POOL: &str = "Each worker keeps idle connections to endpoints by itself.";
 const TLS: &str = "Strong curves only are offered, whatever this says.";
 const SESSIONS: &str = "Sessions resume by tickets whose keys rotate, and by id; both need no setting.";
@@ -61,7 +61,6 @@ pub(super) const KEYS: &[Key<()>] = &[
         "First buffer for a request head.",
         "Heads are read into a buffer that grows up to the limit.",
     ),
-    inert("client-body-buffer-size", "Memory for a request body before it goes to a file.", BUFFERS),
     inert("proxy-buffers-number", "Number of buffers for a response.", BUFFERS),
     inert("proxy-busy-buffers-size", "Size of the buffers that are being sent.", BUFFERS),
     inert("proxy-max-temp-file-size", "Size of the file that a response may be buffered in.", BUFFERS),

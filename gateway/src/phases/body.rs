@@ -17,6 +17,8 @@ pub(crate) const TOO_LARGE: &str = "body_too_large";
 pub(crate) struct Bodies {
     /// Bytes of the request's.
     pub(crate) received: u64,
+    /// The length of the request's, when it was read whole before there was an endpoint.
+    pub(crate) whole: Option<u64>,
     /// Bytes of the answer's, where its speed is limited, and when it began.
     sent: u64,
     began: Option<Instant>,
@@ -47,6 +49,11 @@ pub(crate) fn received(session: &Session, piece: Option<&Bytes>, context: &mut C
     let mut error = Error::explain(ErrorType::HTTPStatus(413), "the request body is too large");
     error.esource = ErrorSource::Downstream;
     Err(error)
+}
+
+/// How many bytes of a request's body the client has sent.
+pub(crate) fn sent_by_client(session: &Session, context: &Context) -> u64 {
+    context.body.whole.unwrap_or_else(|| session.body_bytes_read() as u64)
 }
 
 /// How long a piece of an answer's body waits, where its speed is limited.

@@ -6,7 +6,7 @@ use pingora_proxy::Session;
 use table::RequestHost;
 
 use super::sender::Seen;
-use super::{nginx_log, response, route, trace};
+use super::{body, nginx_log, response, route, trace};
 use crate::access_log::Record;
 use crate::config::LogFormat;
 use crate::connection::Client;
@@ -30,7 +30,7 @@ pub(crate) fn finish(proxy: &Proxy, session: &Session, context: &mut Context) {
         context.attempts.end(session.upstream_body_bytes_received() as u64, failure);
     }
     if let Some(nginx) = nginx {
-        let (request, response) = nginx_log::sizes(session);
+        let (request, response) = nginx_log::sizes(session, context);
         nginx.observe(&Finished {
             method,
             status,
@@ -66,7 +66,7 @@ fn record(proxy: &Proxy, session: &Session, context: &mut Context, status: u16, 
         target: head.uri.clone(),
         protocol: head.version,
         status,
-        request_bytes: session.body_bytes_read() as u64,
+        request_bytes: body::sent_by_client(session, context),
         response_bytes: session.body_bytes_sent() as u64,
         duration,
         client: address,

@@ -3,8 +3,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::route;
 use super::sender::Seen;
+use super::{body, route};
 use crate::access_log::Extra;
 use crate::connection::Client;
 use crate::context::Context;
@@ -83,9 +83,9 @@ fn joined(name: &HeaderName, headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Bytes of a request and of its answer, head and body.
-pub(super) fn sizes(session: &Session) -> (u64, u64) {
+pub(super) fn sizes(session: &Session, context: &Context) -> (u64, u64) {
     let answer = session.response_written().map_or(0, answer_bytes);
-    let request = request_bytes(session.req_header()).saturating_add(session.body_bytes_read() as u64);
+    let request = request_bytes(session.req_header()).saturating_add(body::sent_by_client(session, context));
     (request, answer.saturating_add(session.body_bytes_sent() as u64))
 }
 

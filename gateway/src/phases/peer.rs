@@ -23,7 +23,8 @@ const PAGES: Protocol = Protocol::Http;
 
 /// Chooses an endpoint that was not tried yet.
 pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-    let Context { rule: Some(rule), tried, attempts, room, lease, edits, deadline, detour, canary, .. } = context
+    let Context { rule: Some(rule), tried, attempts, room, lease, edits, deadline, detour, canary, gathered, .. } =
+        context
     else {
         return Error::e_explain(ErrorType::InternalError, "a request without a rule has no endpoint");
     };
@@ -62,6 +63,10 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
         _ => upstream::peer(address, upstream, waits),
     };
     peer.group_key ^= incarnation << 8;
+    if gathered.is_some() {
+        // Pingora means the time for all of a piece, which is the whole body. The kernel watches that it moves.
+        peer.options.write_timeout = None;
+    }
     if let Some(connections) = connections {
         peer.options.custom_l4 = Some(connections);
     }
@@ -135,6 +140,15 @@ pub(crate) fn answered(proxy: &Proxy, context: &mut Context, status: u16) {
             edits.home = Some(cluster.identity);
             edits.homeless = edits.key.is_none_or(|key| !cluster.has(key));
         }
+    }
+}
+
+/// The kernel tells of an endpoint that takes nothing as of a connection that failed.
+pub(crate) fn name_timeout(error: &mut Error) {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let timed_out = cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+    if timed_out && *error.esource() == ErrorSource::Upstream {
+        error.etype = ErrorType::WriteTimedout;
     }
 }
 

@@ -38,8 +38,9 @@ pub(crate) fn check_size(context: &Context, head: &ResponseHeader) -> Result<()>
 /// The status and reason of a request that failed; status 0 when there is nobody left to answer.
 pub(crate) fn failure(error: &Error) -> (u16, &'static str) {
     use ErrorType::{
-        ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, HTTPStatus, InvalidHTTPHeader,
-        ReadError, ReadTimedout, TLSHandshakeFailure, TLSHandshakeTimedout, WriteError, WriteTimedout,
+        ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout, ConnectionClosed, Custom, HTTPStatus,
+        InvalidHTTPHeader, ReadError, ReadTimedout, TLSHandshakeFailure, TLSHandshakeTimedout, WriteError,
+        WriteTimedout,
     };
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no_endpoints"),
@@ -53,6 +54,8 @@ pub(crate) fn failure(error: &Error) -> (u16, &'static str) {
         (ErrorSource::Upstream, InvalidHTTPHeader) => (502, "upstream_malformed"),
         (ErrorSource::Upstream, _) => (502, "upstream_failed"),
         (ErrorSource::Downstream, ConnectionClosed | ReadError | WriteError | WriteTimedout) => (0, "client_gone"),
+        // Of a body with a length.
+        (ErrorSource::Downstream, Custom("PrematureBodyEnd")) => (0, "client_gone"),
         (ErrorSource::Downstream, ReadTimedout) => (408, "client_timeout"),
         (ErrorSource::Downstream, _) => (400, "client_malformed"),
         (ErrorSource::Internal | ErrorSource::Unset, _) => (500, "internal"),
@@ -61,7 +64,12 @@ pub(crate) fn failure(error: &Error) -> (u16, &'static str) {
 
 /// The status that the client got, 499 when it left before (as nginx counts it).
 pub(crate) fn status(session: &Session) -> u16 {
-    session.response_written().map_or(499, |head| head.status.as_u16())
+    answer(session).map_or(499, |head| head.status.as_u16())
+}
+
+/// The head of the answer that the client got. What only tells it to go on is none.
+pub(crate) fn answer(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|head| !head.status.is_informational() || head.status == 101)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
 use features::{Edits, Requests};
-use http::header::{COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora_http::RequestHeader;
@@ -32,6 +32,9 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     join_cookies(head)?;
     drop_unusual(head, &global.requests);
     upgrade::sanitize(head, session.req_header().version)?;
+    if let Some(length) = context.body.whole {
+        frame(head, length)?;
+    }
     if let Some(authority) = authority(session, head, context) {
         head.insert_header("X-Forwarded-Host", authority)?;
     }
@@ -73,6 +76,13 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
         Some(detour) => detour::edit(session, head, context, detour),
         None => Ok(()),
     }
+}
+
+/// A body that is here has a length, and nobody needs to ask for it.
+fn frame(head: &mut RequestHeader, length: u64) -> Result<()> {
+    head.remove_header(&EXPECT);
+    head.remove_header(&TRANSFER_ENCODING);
+    if head.headers.contains_key(CONTENT_LENGTH) { Ok(()) } else { head.insert_header(CONTENT_LENGTH, length) }
 }
 
 /// The host that the client asked for.

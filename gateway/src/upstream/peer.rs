@@ -3,12 +3,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use features::{Protocol, Upstream};
+use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 
 use super::secure::Secure;
 
 /// How long an idle connection to an endpoint is kept (ingress-nginx's `upstream-keepalive-timeout`).
 const IDLE: Duration = Duration::from_secs(60);
+
+/// How long a connection is silent before it is asked whether it is there still, and how often it is asked.
+const PROBE: Duration = Duration::from_secs(60);
+const PROBES: usize = 3;
+
+/// What the kernel can count in milliseconds.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Streams that share one HTTP/2 connection to an endpoint.
 const STREAMS: usize = 100;
@@ -42,6 +50,12 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     options.total_connection_timeout = Some(waits.connect);
     options.read_timeout = Some(waits.read);
     options.write_timeout = Some(upstream.send_timeout);
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: PROBE,
+        interval: PROBE,
+        count: PROBES,
+        user_timeout: upstream.send_timeout.min(LONGEST),
+    });
     options.idle_timeout = Some(IDLE);
     options.verify_cert = false;
     options.verify_hostname = false;
@@ -54,6 +68,8 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     }
     // Pingora tells connections apart by address, TLS, names and client certificate, but not by what is spoken on them.
     peer.group_key = u64::from(upstream.protocol.speaks_http2_only()) << 1 | u64::from(upstream.protocol.is_tls()) << 2;
+    // Nor by how long their endpoints may take nothing, which the kernel watches for each connection.
+    peer.group_key ^= (upstream.send_timeout.as_secs() ^ 60) << 40;
     if let (true, Some(tls)) = (tls, &upstream.tls)
         && let Some(secure) = Secure::of(tls)
     {

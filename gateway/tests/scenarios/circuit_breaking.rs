@@ -146,7 +146,11 @@ async fn nobody_waits_longer_than_allowed() {
 #[tokio::test]
 async fn a_client_that_leaves_while_it_waits_frees_its_place() {
     let slow = Slow::start().await;
-    let rig = Rig::start(site([slow.address()], PATIENT)).await;
+    // What is not read yet is the hard case.
+    let rule = Spec::to("app").annotation("proxy-request-buffering", "off");
+    let mut site = site([slow.address()], PATIENT);
+    site.clear_rules();
+    let rig = Rig::start(site.rule(rule)).await;
     let first = ask(&rig, "/1");
     slow.await_seen(1).await;
     let mut leaves = rig.wire().await;

@@ -27,7 +27,7 @@ async fn the_client_is_told_to_go_on_and_then_sends() {
         wire.send(body).await;
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     let mut wire = rig.wire().await;
     wire.send(HEAD).await;
     assert_eq!(wire.head().await.status(), 100);
@@ -54,7 +54,7 @@ async fn a_refusal_arrives_before_the_body_is_sent() {
         wire.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await;
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     let mut wire = rig.wire().await;
     wire.send(HEAD).await;
     let (_, head) = final_head(&mut wire).await;

@@ -45,6 +45,8 @@ mod forwarded_headers;
 #[cfg(test)]
 mod further_hosts;
 #[cfg(test)]
+mod gather;
+#[cfg(test)]
 mod global_settings;
 #[cfg(test)]
 mod grpc;

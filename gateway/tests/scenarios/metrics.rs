@@ -50,7 +50,7 @@ async fn requests_without_a_rule_are_counted_without_labels() {
 #[tokio::test]
 async fn a_slow_client_is_counted_when_its_response_ends() {
     let backend = Backend::echo("one").await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     let mut wire = rig.wire().await;
     wire.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbo").await;
     eventually("the request", || async { backend.seen().pop() }).await;

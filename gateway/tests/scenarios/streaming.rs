@@ -1,4 +1,5 @@
-//! Bodies stream both ways: nothing is held back, nothing is piled up.
+//! Bodies stream both ways where `proxy-request-buffering` is off, and answers always: nothing is held back, nothing is piled
+//! up.
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +33,7 @@ async fn the_endpoint_sees_the_first_piece_before_the_last_is_sent() {
         }
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     for mut client in clients(&rig).await {
         let (mut sender, body) = channel();
         let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
@@ -103,7 +104,7 @@ async fn an_answer_may_begin_while_the_request_still_runs() {
         Response::new(request.into_body().map_err(|error| panic!("{error}")).boxed())
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     for mut client in clients(&rig).await {
         let (mut sender, body) = channel();
         let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
@@ -248,7 +249,7 @@ async fn an_endpoint_that_does_not_read_stalls_the_client() {
         }
     })
     .await;
-    let rig = Rig::to(backend.address).await;
+    let rig = Rig::streaming_to(backend.address).await;
     let mut client = Client::h1(rig.http).await;
     let (mut sender, body) = channel();
     let request = client.request(Method::POST, "a.test", "/").header("content-length", TOO_MUCH).body(body).unwrap();

@@ -9,7 +9,8 @@ struct Layer {
     never: &'static [&'static [&'static str]],
 }
 
-const WORKSPACE: &[&str] = &["table", "features", "translate", "controller", "gateway", "ingora", "loadtest", "xtask"];
+const WORKSPACE: &[&str] =
+    &["table", "features", "translate", "controller", "spool", "gateway", "ingora", "loadtest", "xtask"];
 
 /// Clocks, sockets, threads, logs.
 const IMPURE: &[&str] = &["tokio", "tracing", "log", "reqwest", "async-std", "mio", "socket2", "rand", "chrono"];
@@ -22,7 +23,8 @@ const LAYERS: &[Layer] = &[
     Layer { member: "features", sees: &["table"], never: &[IMPURE, KUBERNETES, PINGORA] },
     Layer { member: "translate", sees: &["table", "features"], never: &[IMPURE, CLIENT, PINGORA] },
     Layer { member: "controller", sees: &["table", "features", "translate"], never: &[PINGORA] },
-    Layer { member: "gateway", sees: &["table", "features"], never: &[KUBERNETES] },
+    Layer { member: "gateway", sees: &["table", "features", "spool"], never: &[KUBERNETES] },
+    Layer { member: "spool", sees: &[], never: &[IMPURE, KUBERNETES, PINGORA] },
 ];
 
 /// Complains about each dependency that a crate may not have.

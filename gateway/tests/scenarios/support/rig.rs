@@ -87,6 +87,12 @@ impl Rig {
         Self::start(Site::default().rule(rule).endpoints("app", [address])).await
     }
 
+    /// The same with bodies that pass as they come.
+    pub(crate) async fn streaming_to(address: SocketAddr) -> Self {
+        let rule = Spec::to("app").annotation("proxy-body-size", "0").annotation("proxy-request-buffering", "off");
+        Self::start(Site::default().rule(rule).endpoints("app", [address])).await
+    }
+
     /// Sends the whole site as the next generation; returns when it is live.
     pub(crate) async fn publish(&mut self) {
         let generation = self.send_table().await;
