@@ -28,13 +28,11 @@ impl Fallback {
 const STATUSES: Key<Box<[u16]>> = Key {
     row: Row {
         name: "custom-http-errors",
-        sentence: "Statuses from 400 to 599 in whose place the default backend is asked for a page.",
+        sentence: "Statuses from 400 to 599 in whose place the default backend is asked for a page; without one the answer \
+                   is 500.",
         default: "none",
         example: "404,503",
-        support: Support::Approximated(
-            "without a default backend the answer passes as it is, and so it does when the request had a body of more \
-             than 64 KiB; the page is asked for with HTTP/1.1.",
-        ),
+        support: Support::Honoured,
     },
     parse: statuses,
     on_error: OnError::Reject,

@@ -8,12 +8,11 @@ const TARGET: Key<Template> = Key {
     row: Row {
         name: "mirror-target",
         sentence: "URL that gets a copy of every request, `http` or `https`, with variables such as `$request_uri`; its \
-                   answers are dropped, and it never slows the client.",
+                   answers are dropped. It never slows the client: of a server that is slower than the requests come, \
+                   copies are left out.",
         default: "none",
         example: "https://test.example.com$request_uri",
-        support: Support::Approximated(
-            "A copy is left out when the server is not as fast as requests come, or when the body is larger than 1 MiB.",
-        ),
+        support: Support::Honoured,
     },
     parse: target,
     on_error: OnError::Default,

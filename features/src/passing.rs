@@ -1,46 +1,26 @@
-//! Keys of nginx's buffering and of the protocol version towards endpoints: read, checked, and different here.
+//! The key of nginx's buffering of answers: read, checked, and different here.
 use crate::Keys;
 use crate::annotation::{Key, OnError, Reader, Row, Support};
 
-/// Both the ConfigMap and annotations have them.
-const BUFFERING: Key<()> = key(
-    "proxy-buffering",
-    "Reads the answer ahead of the client: on or off.",
-    "off",
-    "off",
-    "answers are passed on as they come.",
-    on_or_off,
-);
-
-const VERSION: Key<()> = key(
-    "proxy-http-version",
-    "Version of HTTP towards endpoints: 1.0 or 1.1.",
-    "1.1",
-    "1.1",
-    "HTTP/1.1 is spoken.",
-    |text| if matches!(text, "1.0" | "1.1") { Ok(()) } else { Err("is neither 1.0 nor 1.1".to_owned()) },
-);
+/// Both the ConfigMap and annotations have it.
+const BUFFERING: Key<()> = Key {
+    row: Row {
+        name: "proxy-buffering",
+        sentence: "Reads the answer ahead of the client: on or off.",
+        default: "off",
+        example: "off",
+        support: Support::Approximated("answers are passed on as they come."),
+    },
+    parse: on_or_off,
+    on_error: OnError::Default,
+};
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&BUFFERING, &VERSION];
+pub(crate) const KEYS: Keys = &[&BUFFERING];
 
-/// Tells what is wrong with them; nothing else comes of them.
+/// Tells what is wrong with it; nothing else comes of it.
 pub(crate) fn read(reader: &mut Reader<'_>) {
-    for key in [&BUFFERING, &VERSION] {
-        reader.take(key);
-    }
-}
-
-const fn key(
-    name: &'static str,
-    sentence: &'static str,
-    default: &'static str,
-    example: &'static str,
-    how: &'static str,
-    parse: fn(&str) -> Result<(), String>,
-) -> Key<()> {
-    let row = Row { name, sentence, default, example, support: Support::Approximated(how) };
-    Key { row, parse, on_error: OnError::Default }
+    reader.take(&BUFFERING);
 }
 
 fn on_or_off(text: &str) -> Result<(), String> {

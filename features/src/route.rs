@@ -97,6 +97,8 @@ impl Protocol {
 pub struct Upstream {
     /// The protocol.
     pub protocol: Protocol,
+    /// Is HTTP/1.0 spoken instead of HTTP/1.1, with a connection for each request?
+    pub http_10: bool,
     /// Limit for establishing a connection.
     pub connect_timeout: Duration,
     /// Limit between two reads.
@@ -125,6 +127,7 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             protocol: Protocol::default(),
+            http_10: false,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),

@@ -102,15 +102,31 @@ const HEAD: Key<u64> = Key {
     on_error: OnError::Default,
 };
 
+const VERSION: Key<bool> = Key {
+    row: Row {
+        name: "proxy-http-version",
+        sentence: "Version of HTTP towards endpoints: 1.0 or 1.1. With 1.0 each request has a connection of its own.",
+        default: "1.1",
+        example: "1.0",
+        support: Support::Honoured,
+    },
+    parse: |text| match text {
+        "1.0" => Ok(true),
+        "1.1" => Ok(false),
+        _ => Err("is neither 1.0 nor 1.1".to_owned()),
+    },
+    on_error: OnError::Default,
+};
+
 const GLOBAL_REQUEST: Key<Duration> = Key { row: Row { name: "request-timeout", ..REQUEST.row }, ..REQUEST };
 const GLOBAL_UPGRADE_IDLE: Key<Duration> =
     Key { row: Row { name: "upgrade-idle-timeout", ..UPGRADE_IDLE.row }, ..UPGRADE_IDLE };
 
 /// The keys that [`read`] takes.
-pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND, &REQUEST, &UPGRADE_IDLE, &HEAD];
+pub(crate) const KEYS: Keys = &[&PROTOCOL, &CONNECT, &READ, &SEND, &REQUEST, &UPGRADE_IDLE, &HEAD, &VERSION];
 
 /// The keys of the ConfigMap that [`read`] takes.
-pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOBAL_UPGRADE_IDLE, &HEAD];
+pub(crate) const CONFIG: Keys = &[&CONNECT, &READ, &SEND, &GLOBAL_REQUEST, &GLOBAL_UPGRADE_IDLE, &HEAD, &VERSION];
 
 /// Reads the settings; `protocol` is what the Service port asks for.
 pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
@@ -132,6 +148,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
         retry: retry::read(reader),
         tls: upstream_tls::read(reader),
         max_head: reader.take_or(&HEAD, &HEAD),
+        http_10: reader.take_or(&VERSION, &VERSION).unwrap_or(false),
         max_body: body_size::read(reader),
         // As nginx, which never does so for gRPC.
         gather: request_body::read(reader).filter(|_| !protocol.speaks_http2_only()),
@@ -174,6 +191,15 @@ mod tests {
         let upstream = read(&mut reader, Protocol::Http);
         assert_eq!((upstream.read_timeout.as_secs(), upstream.connect_timeout.as_secs()), (7, 3));
         assert_eq!(upstream.request_timeout, Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn the_version_is_one_of_two() {
+        let config = Config::new([("proxy-http-version".to_owned(), "1.0".to_owned())]);
+        for (annotation, old) in [("1.0", true), ("1.1", false), ("2.0", true)] {
+            let mut reader = Reader::new([("proxy-http-version", annotation)], &config, &NoObjects);
+            assert_eq!(read(&mut reader, Protocol::Http).http_10, old, "{annotation}");
+        }
     }
 
     #[test]

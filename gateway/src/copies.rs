@@ -14,7 +14,7 @@ use crate::subrequest::{Patience, Subrequests};
 /// Copies of one worker that are under way. A mirror that is slower than its requests come loses the others.
 const UNDER_WAY: usize = 256;
 
-/// Largest body that is copied, in bytes: it is kept in memory until it is complete.
+/// Largest body that is copied while it passes to an endpoint, in bytes: it is kept in memory until it is complete.
 const BODY: usize = 1024 * 1024;
 
 /// What a mirror may take.
@@ -42,8 +42,8 @@ impl Copies {
         Self { subrequests, slots: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
-    /// Sends a copy of a request, or keeps it until its body is complete.
-    pub(crate) fn begin(&self, session: &mut Session, copy: Copy) -> Option<Box<Unfinished>> {
+    /// Sends a copy of a request, or keeps it until its body is complete, if that is not here already.
+    pub(crate) fn begin(&self, session: &mut Session, copy: Copy, whole: Option<Bytes>) -> Option<Box<Unfinished>> {
         let head = session.req_header();
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
@@ -51,11 +51,13 @@ impl Copies {
         *request.headers_mut() = fields(&head.headers);
         // A host that is no field value can only have come from the client, whose request then is not copied.
         request.headers_mut().insert(HOST, HeaderValue::from_str(&copy.host).ok()?);
-        let unfinished = Unfinished { request, body: BytesMut::new() };
-        if copy.body && !session.as_mut().is_body_empty() {
-            return Some(Box::new(unfinished));
+        match whole {
+            Some(body) if copy.body => self.send(request, body),
+            None if copy.body && !session.as_mut().is_body_empty() => {
+                return Some(Box::new(Unfinished { request, body: BytesMut::new() }));
+            }
+            _ => self.send(request, Bytes::new()),
         }
-        self.send(unfinished);
         None
     }
 
@@ -70,16 +72,16 @@ impl Copies {
         }
         unfinished.body.extend_from_slice(part);
         if end && let Some(finished) = place.take() {
-            self.send(*finished);
+            self.send(finished.request, finished.body.freeze());
         }
     }
 
-    fn send(&self, copy: Unfinished) {
+    fn send(&self, request: Request<()>, body: Bytes) {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            tracing::debug!(url = %copy.request.uri(), "a mirror is too slow; a copy is left out");
+            tracing::debug!(url = %request.uri(), "a mirror is too slow; a copy is left out");
             return;
         };
-        let request = copy.request.map(|()| copy.body.freeze());
+        let request = request.map(|()| body);
         let subrequests = self.subrequests.clone();
         tokio::spawn(async move {
             if let Err(error) = subrequests.send(request, PATIENCE).await {

@@ -190,8 +190,10 @@ impl ProxyHttp for Proxy {
                 {
                     Box::pin(gather::read(self, session, context, memory)).await?;
                 }
+                context.body.endless = gather::is_endless(session, context);
                 if let Some(copy) = context.edits.as_mut().and_then(|edits| edits.copy.take()) {
-                    context.copy = self.copies.begin(session, *copy);
+                    let whole = gather::whole(session, context);
+                    context.copy = self.copies.begin(session, *copy, whole);
                 }
                 Self::let_upgrades_idle(session, context);
                 Ok(false)

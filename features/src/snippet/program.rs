@@ -76,7 +76,7 @@ const TUNING: &[&str] = &[
     "access_log", "client_body_timeout", "client_header_buffer_size", "error_log",
     "fastcgi_buffers", "gzip", "gzip_comp_level", "gzip_min_length", "gzip_proxied", "gzip_types", "gzip_vary",
     "keepalive_timeout", "large_client_header_buffers", "log_not_found", "port_in_redirect", "proxy_buffering",
-    "proxy_buffer_size", "proxy_buffers", "proxy_busy_buffers_size", "proxy_force_ranges", "proxy_http_version",
+    "proxy_buffer_size", "proxy_buffers", "proxy_busy_buffers_size", "proxy_force_ranges",
     "proxy_ignore_client_abort", "proxy_max_temp_file_size", "proxy_socket_keepalive",
     "proxy_temp_file_write_size", "send_timeout", "sendfile", "server_tokens", "tcp_nodelay", "tcp_nopush",
 ];
@@ -169,6 +169,9 @@ impl Program {
             ("client_max_body_size", [size]) if !in_if => return Ok(self.imply("proxy-body-size", (*size).to_owned())),
             ("client_body_buffer_size", [size]) if !in_if => {
                 return Ok(self.imply("client-body-buffer-size", (*size).to_owned()));
+            }
+            ("proxy_http_version", [version]) if !in_if => {
+                return Ok(self.imply("proxy-http-version", (*version).to_owned()));
             }
             ("proxy_request_buffering", [on]) if !in_if => {
                 return Ok(self.imply("proxy-request-buffering", (*on).to_owned()));

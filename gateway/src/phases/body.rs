@@ -19,6 +19,8 @@ pub(crate) struct Bodies {
     pub(crate) received: u64,
     /// The length of the request's, when it was read whole before there was an endpoint.
     pub(crate) whole: Option<u64>,
+    /// The request's has no length, and passes on as it comes.
+    pub(crate) endless: bool,
     /// Bytes of the answer's, where its speed is limited, and when it began.
     sent: u64,
     began: Option<Instant>,

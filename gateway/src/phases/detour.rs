@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use table::Rule;
 
 use super::request::{Decision, NO_ENDPOINTS};
-use super::route;
+use super::{response, route};
 use crate::context::Context;
 use crate::proxy::Proxy;
 use crate::upstream::Cluster;
@@ -31,13 +31,22 @@ pub(crate) fn instead(proxy: &Proxy, decision: Decision, context: &mut Context) 
     let Decision::Answer(answer) = decision else { return decision };
     let Some(rule) = &context.rule else { return Decision::Answer(answer) };
     let Some(fallback) = &rule.policy.fallback else { return Decision::Answer(answer) };
-    let detour = for_answer(proxy, context, rule, fallback, &answer);
-    if detour.is_none() {
-        return Decision::Answer(answer);
+    if let Some(detour) = for_answer(proxy, context, rule, fallback, &answer) {
+        context.reason = answer.reason;
+        context.detour = Some(detour);
+        return Decision::Proceed;
     }
-    context.reason = answer.reason;
-    context.detour = detour;
-    Decision::Proceed
+    if fallback.replaces(answer.status) {
+        return Decision::answer(without_page(context, rule), answer.reason);
+    }
+    Decision::Answer(answer)
+}
+
+/// What is answered when nobody gives the page for a status, as in ingress-nginx: 500 without a default backend, 503 when it has
+/// no endpoint.
+fn without_page(context: &Context, rule: &Rule<Route>) -> u16 {
+    let own = rule.policy.fallback.as_ref().is_some_and(|fallback| fallback.backend.is_some());
+    if own || context.default_backend.is_some() { 503 } else { 500 }
 }
 
 fn for_answer(
@@ -68,8 +77,14 @@ pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader
     let status = head.status.as_u16();
     let Some(rule) = &context.rule else { return Ok(()) };
     let listed = rule.policy.fallback.as_ref().is_some_and(|fallback| fallback.intercept && fallback.replaces(status));
-    if !listed || !take(proxy, session, context, status) {
+    if !listed || !may_turn(session, context) {
         return Ok(());
+    }
+    if let Err(instead) = take(proxy, context, status) {
+        let mut error =
+            Error::explain(ErrorType::HTTPStatus(instead), "nobody gives a page for the status of the answer");
+        error.esource = ErrorSource::Upstream;
+        return Err(error);
     }
     context.again.grant();
     let mut error = Error::explain(ErrorType::HTTPStatus(status), "a page takes the place of the answer");
@@ -78,23 +93,35 @@ pub(crate) fn after_head(proxy: &Proxy, session: &Session, head: &ResponseHeader
     Err(error)
 }
 
-/// A request that no endpoint could answer may get a page.
-pub(crate) fn after_failure(proxy: &Proxy, session: &Session, status: u16, context: &mut Context) -> bool {
+/// A request that no endpoint could answer may get a page: then it is sent once more.
+pub(crate) fn after_failure(proxy: &Proxy, session: &Session, context: &mut Context, error: &mut Error) -> bool {
+    let status = response::failure(error).0;
     let fallback = context.rule.as_ref().and_then(|rule| rule.policy.fallback.as_ref());
-    fallback.is_some_and(|fallback| fallback.replaces(status)) && take(proxy, session, context, status)
-}
-
-/// Turns to the default backend, unless the request has already or cannot be sent once more.
-fn take(proxy: &Proxy, session: &Session, context: &mut Context, status: u16) -> bool {
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
-    if begun || context.detour.is_some() || session.as_ref().retry_buffer_truncated() {
+    if !fallback.is_some_and(|fallback| fallback.replaces(status)) || !may_turn(session, context) {
         return false;
     }
-    let found = context.rule.as_ref().and_then(|rule| cluster(proxy, context, rule));
-    let Some(cluster) = found else { return false };
+    match take(proxy, context, status) {
+        Ok(()) => true,
+        Err(instead) => {
+            error.etype = ErrorType::HTTPStatus(instead);
+            false
+        }
+    }
+}
+
+/// Can the request be sent to the default backend, to which it has not been sent yet?
+fn may_turn(session: &Session, context: &Context) -> bool {
+    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    !begun && context.detour.is_none() && !session.as_ref().retry_buffer_truncated()
+}
+
+/// Turns to the default backend, or tells the status to answer with without one.
+fn take(proxy: &Proxy, context: &mut Context, status: u16) -> Result<(), u16> {
+    let Some(rule) = &context.rule else { return Err(status) };
+    let Some(cluster) = cluster(proxy, context, rule) else { return Err(without_page(context, rule)) };
     context.tried.clear();
     context.detour = Some(Box::new(Detour { cluster, status, page: true }));
-    true
+    Ok(())
 }
 
 /// Tells the default backend what happened. A page is asked for at `/`, with the client's query, method and body.

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use features::BODY_MEMORY;
 use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::protocols::http::ServerSession;
@@ -74,8 +75,34 @@ impl Gathered {
 
 /// The memory that a body may have which is to be read whole now.
 pub(crate) fn due(session: &mut Session, context: &Context) -> Option<u64> {
-    let memory = context.rule.as_ref()?.policy.upstream.gather?;
+    let upstream = &context.rule.as_ref()?.policy.upstream;
+    // HTTP/1.0 has no chunks.
+    let needs_length = || upstream.http_10 && announced(session.req_header()).is_none();
+    // As nginx, whose mirror reads the body first.
+    let copies = || !upstream.protocol.speaks_http2_only() && has_copy(context);
+    let memory = upstream.gather.or_else(|| (needs_length() || copies()).then_some(BODY_MEMORY))?;
     (!session.as_mut().is_body_done() && !session.is_upgrade_req()).then_some(memory)
+}
+
+/// Does a mirror get a copy of the body?
+fn has_copy(context: &Context) -> bool {
+    context.edits.as_ref().and_then(|edits| edits.copy.as_ref()).is_some_and(|copy| copy.body)
+}
+
+/// The body, when all of it is here.
+pub(crate) fn whole(session: &Session, context: &Context) -> Option<Bytes> {
+    context.body.whole?;
+    match context.gathered.as_ref().map(|gathered| gathered.parts.as_slice()) {
+        Some([body]) => Some(body.clone()),
+        // Rather late than in two pieces.
+        Some(_) => None,
+        None => Some(session.as_ref().get_retry_buffer().unwrap_or_default()),
+    }
+}
+
+/// Will the body go to an endpoint without a length?
+pub(crate) fn is_endless(session: &mut Session, context: &Context) -> bool {
+    context.body.whole.is_none() && !session.as_mut().is_body_done() && announced(session.req_header()).is_none()
 }
 
 /// Reads the body to its end, or as far as there is room for it.

@@ -55,7 +55,9 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     let upstream = &rule.policy.upstream;
     let mut peer = match detour {
         // A page is asked for in plain HTTP, whatever the rule's own endpoints speak.
-        Some(detour) if detour.page => upstream::peer(address, &speaking(PAGES, upstream), waits),
+        Some(detour) if detour.page => {
+            upstream::peer(address, &Upstream { http_10: true, ..speaking(PAGES, upstream) }, waits)
+        }
         _ if upstream.protocol == Protocol::Auto => {
             let tls = Client::of(session.digest()).is_some_and(|client| client.tls.is_some());
             upstream::peer(address, &speaking(if tls { Protocol::Https } else { Protocol::Http }, upstream), waits)

@@ -8,7 +8,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use table::Rule;
 
-use super::{detour, response};
+use super::detour;
 use crate::context::Context;
 use crate::metrics::RetryReason;
 use crate::proxy::Proxy;
@@ -44,7 +44,8 @@ pub(crate) fn after_connecting_failed(proxy: &Proxy, session: &Session, context:
     let free = matches!(error.etype(), ErrorType::ConnectRefused | ErrorType::ConnectNoRoute);
     let failure = Failure { why, reason: RetryReason::Connect, sent: false, free };
     let again = failure.may_retry(proxy, session, context);
-    error.set_retry(again || detour::after_failure(proxy, session, response::failure(error).0, context));
+    let again = again || detour::after_failure(proxy, session, context, error);
+    error.set_retry(again);
 }
 
 /// A request failed after it was sent, at least in part.
@@ -77,7 +78,7 @@ pub(crate) fn after_proxying_failed(
         Some(failure) => failure.may_retry(proxy, session, context),
         None => false,
     };
-    let again = again || (failed && detour::after_failure(proxy, session, response::failure(error).0, context));
+    let again = again || (failed && detour::after_failure(proxy, session, context, error));
     error.set_retry(again);
 }
 

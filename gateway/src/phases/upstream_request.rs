@@ -2,8 +2,8 @@
 //!
 //! What a client claims about itself is not believed; its claims go on under the `X-Original-` names.
 use features::{Edits, Requests};
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -59,7 +59,7 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
     }
     if let Some(edits) = &context.edits {
         apply(edits, head)?;
-        if head.version == http::Version::HTTP_2 {
+        if head.version == Version::HTTP_2 {
             // RFC 9113 section 8.2.2.
             head.remove_header(&http::header::CONNECTION);
         }
@@ -72,10 +72,21 @@ pub(crate) fn edit(session: &Session, head: &mut RequestHeader, context: &Contex
         }
     }
     trace::tell(head, context)?;
+    if speaks_http_10(context) && head.version == Version::HTTP_11 && !session.is_upgrade_req() {
+        head.set_version(Version::HTTP_10);
+        head.insert_header(CONNECTION, "close")?;
+    }
     match &context.detour {
         Some(detour) => detour::edit(session, head, context, detour),
         None => Ok(()),
     }
+}
+
+/// Is the request written in HTTP/1.0, as all are that ask for a page? Not one whose body passes without a length, which only HTTP/1.1 can send.
+fn speaks_http_10(context: &Context) -> bool {
+    let rule = context.rule.as_ref().is_some_and(|rule| rule.policy.upstream.http_10);
+    let page = context.detour.as_ref().is_some_and(|detour| detour.page);
+    (rule || page) && !context.body.endless
 }
 
 /// A body that is here has a length, and nobody needs to ask for it.

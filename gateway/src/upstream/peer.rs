@@ -37,6 +37,12 @@ impl Waits {
     }
 }
 
+/// A connection for one request.
+fn once(peer: &mut HttpPeer) {
+    peer.options.idle_timeout = Some(Duration::ZERO);
+    peer.group_key ^= fastrand::u64(..) << 8;
+}
+
 /// Describes an endpoint. Built for each try: that is cheaper than cloning a finished one.
 ///
 /// Certificates of endpoints are not verified and no server name is sent, as ingress-nginx does by default
@@ -68,6 +74,10 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     }
     // Pingora tells connections apart by address, TLS, names and client certificate, but not by what is spoken on them.
     peer.group_key = u64::from(upstream.protocol.speaks_http2_only()) << 1 | u64::from(upstream.protocol.is_tls()) << 2;
+    if upstream.http_10 && !upstream.protocol.speaks_http2_only() {
+        // No connection is like another, and none is kept.
+        once(&mut peer);
+    }
     // Nor by how long their endpoints may take nothing, which the kernel watches for each connection.
     peer.group_key ^= (upstream.send_timeout.as_secs() ^ 60) << 40;
     if let (true, Some(tls)) = (tls, &upstream.tls)

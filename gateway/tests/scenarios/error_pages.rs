@@ -19,7 +19,7 @@ async fn a_page_takes_the_place_of_a_listed_status() {
     let reply = client.send(request.body(crate::support::full("body")).unwrap()).await;
     assert_eq!((reply.status.as_u16(), reply.text()), (404, "sorry"));
     let asked = pages.last();
-    assert_eq!(asked.first, "POST /?c=d HTTP/1.1");
+    assert_eq!(asked.first, "POST /?c=d HTTP/1.0");
     for (name, value) in [
         ("x-code", "404"),
         ("x-format", "text/html"),
@@ -66,12 +66,36 @@ async fn the_controllers_default_backend_gives_the_pages_of_rules_without_their_
 }
 
 #[tokio::test]
-async fn without_anybody_to_ask_the_answer_passes() {
-    let app = Scripted::answering(NOT_FOUND).await;
-    let site =
-        Site::default().rule(Spec::to("app").annotation("custom-http-errors", "404")).endpoints("app", [app.address]);
+async fn without_anybody_to_ask_the_answer_is_500_and_503_while_nobody_is_there() {
+    let (app, dead) = (Scripted::answering(NOT_FOUND).await, Refusing::new());
+    let rule = |name| Spec::to(name).annotation("custom-http-errors", "404,502,503");
+    let site = || {
+        Site::default()
+            .rule(rule("app"))
+            .rule(rule("dead").host("dead.test"))
+            .rule(rule("empty").host("empty.test"))
+            .endpoints("app", [app.address])
+            .endpoints("dead", [dead.address])
+            .endpoints("empty", [])
+            .endpoints("pages", [])
+    };
+    for (site, status) in [(site(), 500), (site().default_backend(Spec::to("pages")), 503)] {
+        let rig = Rig::start(site).await;
+        for host in ["a.test", "dead.test", "empty.test"] {
+            assert_eq!(Client::h1(rig.http).await.get(host, "/").await.status, status, "{host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_asked_for_with_a_body_of_any_size() {
+    let (app, pages) = (Scripted::answering(NOT_FOUND).await, Backend::echo("pages").await);
+    let spec = Spec::to("app").annotation("custom-http-errors", "404").annotation("default-backend", "pages");
+    let site = Site::default().rule(spec).endpoints("app", [app.address]).endpoints("pages", [pages.address]);
     let rig = Rig::start(site).await;
-    assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.text(), "mine");
+    for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+        assert_eq!(client.post("a.test", "/", vec![b'x'; 300_000]).await.text().len(), 300_000);
+    }
 }
 
 #[tokio::test]

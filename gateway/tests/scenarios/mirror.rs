@@ -2,7 +2,7 @@
 use http::Method;
 use tokio::sync::mpsc;
 
-use crate::support::{Client, Head, Rig, Scripted, Site, Spec, bounded, full};
+use crate::support::{Client, Head, Rig, Scripted, Site, Spec, bounded, channel, full};
 
 /// A server that tells the head and body of each request.
 async fn mirror() -> (Scripted, mpsc::UnboundedReceiver<(Head, Vec<u8>)>) {
@@ -64,6 +64,32 @@ async fn a_mirror_that_hangs_or_is_gone_delays_nobody() {
         for _ in 0..3 {
             let reply = Client::h1(rig.http).await.post("with.test", "/", "hello").await;
             assert_eq!(reply.status.as_u16(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_has_the_body_whatever_its_size_and_though_it_would_stream() {
+    let (mirror, mut copies) = mirror().await;
+    let app = Scripted::recording().await;
+    let target: &'static str = format!("http://{}/", mirror.address).leak();
+    let rule = Spec::to("app").annotation("mirror-target", target).annotation("proxy-body-size", "0");
+    let site = Site::default()
+        .rule(rule.clone())
+        .rule(rule.host("off.test").annotation("proxy-request-buffering", "off"))
+        .endpoints("app", [app.address]);
+    let rig = Rig::start(site).await;
+    for host in ["a.test", "off.test"] {
+        for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+            for len in [5, 3_000_000] {
+                let (mut sender, body) = channel();
+                let sending = tokio::spawn(async move { sender.send_data(vec![b'x'; len].into()).await });
+                let request = client.request(Method::POST, host, "/").body(body).unwrap();
+                assert_eq!(client.send(request).await.text(), "ok");
+                sending.await.unwrap().unwrap();
+                let (head, body) = bounded("the copy", copies.recv()).await.unwrap();
+                assert_eq!((head.one("content-length"), body.len()), (Some(len.to_string().as_str()), len));
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Endpoints are spoken to as the Service port or the annotation says.
 use features::Protocol;
-use http::Version;
+use http::{Method, Version};
 
-use crate::support::{Backend, Client, Offer, Rig, Site, Spec};
+use crate::support::{Backend, Client, Offer, Rig, Scripted, Site, Spec, channel};
 
 async fn rig(backend: &Backend, protocol: Protocol) -> Rig {
     let site = Site::default().rule(Spec::to("app").protocol(protocol)).endpoints("app", [backend.address]);
@@ -95,4 +95,42 @@ async fn endpoints_get_no_server_name() {
     let rig = rig(&backend, Protocol::Https).await;
     assert_eq!(Client::h1(rig.http).await.get("a.test", "/").await.status, 200);
     assert_eq!(backend.last().server_name, None);
+}
+
+#[tokio::test]
+async fn http_1_0_has_no_chunks_and_a_connection_for_each_request() {
+    let backend = Scripted::numbered(|number, mut wire| async move {
+        let head = wire.head().await;
+        let (close, length) =
+            (head.one("connection").unwrap_or_default(), head.one("content-length").unwrap_or("none"));
+        assert_eq!((head.one("transfer-encoding"), head.one("expect")), (None, None));
+        wire.body(&head).await;
+        let answer = format!("{number} {} {close} {length}", head.first);
+        wire.send(format!("HTTP/1.0 200 OK\r\n\r\n{answer}")).await;
+    })
+    .await;
+    let rule = Spec::to("app").annotation("proxy-http-version", "1.0").annotation("proxy-request-buffering", "off");
+    let rig = Rig::start(Site::default().rule(rule).endpoints("app", [backend.address])).await;
+    let mut number = 0;
+    for mut client in [Client::h1(rig.http).await, Client::h2c(rig.http).await] {
+        assert_eq!(client.get("a.test", "/").await.text(), format!("{number} GET / HTTP/1.0 close none"));
+        let (mut sender, body) = channel();
+        let sending = tokio::spawn(async move { sender.send_data("hello".into()).await });
+        let request = client.request(Method::POST, "a.test", "/").body(body).unwrap();
+        assert_eq!(client.send(request).await.text(), format!("{} POST / HTTP/1.0 close 5", number + 1));
+        sending.await.unwrap().unwrap();
+        number += 2;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_for_one_request_is_not_kept_though_the_endpoint_would() {
+    let backend = Scripted::recording().await;
+    let rule = Spec::to("app").annotation("proxy-http-version", "1.0");
+    let rig = Rig::start(Site::default().rule(rule).endpoints("app", [backend.address])).await;
+    let mut client = Client::h1(rig.http).await;
+    for _ in 0..3 {
+        assert_eq!(client.get("a.test", "/").await.text(), "ok");
+    }
+    assert_eq!(backend.connections(), [0, 1, 2]);
 }

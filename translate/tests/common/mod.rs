@@ -180,6 +180,17 @@ pub(crate) fn destination(rule: &Rule<Route>) -> String {
     if rule.policy.upstream.protocol != Protocol::Http {
         text += &format!(" {:?}", rule.policy.upstream.protocol);
     }
+    if rule.policy.upstream.http_10 {
+        text += " in HTTP/1.0";
+    }
+    if rule.policy.upstream.gather != features::Upstream::default().gather
+        && !rule.policy.upstream.protocol.speaks_http2_only()
+    {
+        text += &match rule.policy.upstream.gather {
+            Some(memory) => format!(", bodies whole with {memory} in memory"),
+            None => ", bodies as they come".to_owned(),
+        };
+    }
     if let Some(tls) = &rule.policy.upstream.tls {
         text += &format!(" as {}", tls.name);
     }
