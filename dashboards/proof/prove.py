@@ -172,7 +172,7 @@ def prove(ingora, folder):
             subprocess.Popen(
                 [ingora, "run", "--manifests", site.folder, "--http-port", str(http), "--https-port", str(https)]
                 + ["--healthz-port", str(healthz), "--bind-address", "127.0.0.1", "--log-level", "error"]
-                + ["--tcp-services-configmap", "shop/tcp", "--metrics-per-endpoint", "100"]
+                + ["--configmap", "shop/controller", "--tcp-services-configmap", "shop/tcp", "--metrics-per-endpoint", "100"]
                 + ["--overload-memory-limit", str(4 << 30)]
                 + (["--metrics-compat", "nginx"] if compat else []),
                 stdout=subprocess.DEVNULL,

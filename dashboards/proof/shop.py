@@ -158,6 +158,13 @@ class Site:
                     "metadata": {"name": "tcp", "namespace": "shop"},
                     "data": {str(stream_port): "shop/cart:80"},
                 },
+                # A key that is not honoured.
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": "controller", "namespace": "shop"},
+                    "data": {"opentelemetry-config": "/etc/otel.toml"},
+                },
                 certificate(folder, "shop.test"),
             ],
         )

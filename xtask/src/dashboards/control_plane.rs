@@ -45,6 +45,10 @@ fn objects() -> Row {
                 "",
                 "max by (annotation, verdict) (ingora_annotations{%gateway})",
             ),
+            Panel::table("Keys of the ConfigMap with a difference", "short", "Keys that are set and not honoured as in ingress-nginx.").query(
+                "",
+                "max by (key, verdict) (ingora_config_keys{%gateway})",
+            ),
             Panel::lines("Certificates that end first", "s", "Time until a server certificate ends.").query(
                 "{{namespace}}/{{name}}",
                 "bottomk(10, min by (namespace, name) (ingora_certificate_expiry_timestamp_seconds{%service} - time()))",

@@ -116,6 +116,8 @@ fn limits() -> Row {
             ),
             Panel::lines("Shed by the gateway", "reqps", "503 because the gateway itself had too much to do.")
                 .query("{{reason}}", "sum by (reason) (rate(ingora_requests_shed_total[%window]))"),
+            Panel::lines("Bodies not read whole", "reqps", "They passed on as they came, for want of memory or room on the disk.")
+                .query("{{reason}}", "sum by (reason) (rate(ingora_bodies_passed_unread_total[%window]))"),
             Panel::lines("Lag of workers", "s", "How late event loops are; the ten worst.")
                 .query("{{worker}}", "topk(10, max by (worker) (ingora_worker_lag_seconds))"),
             Panel::lines("Memory in use", "percentunit", "Share of the memory limit; nothing without one.")
