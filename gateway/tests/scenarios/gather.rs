@@ -286,3 +286,43 @@ async fn a_body_that_does_not_come_is_408() {
     assert_eq!(client.send(request).await.status, 408);
     sending.abort();
 }
+
+/// More than the socket buffers on the way to an endpoint hold.
+const LARGE: usize = 30_000_000;
+
+async fn rig_with_a_second(address: std::net::SocketAddr) -> Rig {
+    let rule = Spec::to("app")
+        .annotation("proxy-body-size", "0")
+        .annotation("proxy-send-timeout", "1")
+        .annotation("proxy-next-upstream", "off");
+    Rig::start(Site::default().rule(rule).endpoints("app", [address])).await
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_of_a_body_is_given_up_after_the_send_timeout() {
+    let backend = Scripted::start(|mut wire| async move {
+        wire.head().await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let rig = rig_with_a_second(backend.address).await;
+    assert_eq!(Client::h1(rig.http).await.post("a.test", "/", bytes(LARGE)).await.status, 504);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_slow_but_goes_on_gets_all_of_a_body() {
+    let backend = Scripted::start(|mut wire| async move {
+        wire.head().await;
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(300));
+        let mut read = 0;
+        // Longer than the send timeout in all.
+        while read < LARGE {
+            pace.tick().await;
+            read += wire.count((LARGE - read).min(LARGE / 8)).await;
+        }
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let rig = rig_with_a_second(backend.address).await;
+    assert_eq!(Client::h1(rig.http).await.post("a.test", "/", bytes(LARGE)).await.text(), "ok");
+}

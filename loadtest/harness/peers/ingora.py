@@ -10,7 +10,11 @@ from .peer import Peer
 
 def ingress(host, paths, service, failover):
     """One Ingress."""
-    annotations = {"nginx.ingress.kubernetes.io/ssl-redirect": "false"}
+    # All peers pass bodies on as they come.
+    annotations = {
+        "nginx.ingress.kubernetes.io/ssl-redirect": "false",
+        "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
+    }
     if service == "grpc":
         annotations["nginx.ingress.kubernetes.io/backend-protocol"] = "GRPC"
     if failover:
