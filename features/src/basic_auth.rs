@@ -45,7 +45,7 @@ const SECRET_TYPE: Key<Form> = Key {
         sentence: "How the Secret holds users: `auth-file`, an htpasswd file in the key `auth`, or `auth-map`, one key a user.",
         default: "auth-file",
         example: "auth-map",
-        support: Support::Approximated("Passwords in the DES form of crypt are not accepted."),
+        support: Support::Honoured,
     },
     parse: |text| match text {
         "auth-file" => Ok(Form::File),
