@@ -98,7 +98,7 @@ const DEPTH: Key<u32> = Key {
         default: "1",
         example: "2",
         support: Support::Inert(
-            "up to six are followed, whatever this says: the library that connects does not tell the chain.",
+            "up to six are followed, whatever this says: the library that connects and keeps connections does not tell the chain.",
         ),
     },
     parse: |text| text.parse().map_err(|_| "is not a whole number".to_owned()),
@@ -140,8 +140,8 @@ const CIPHERS: Key<Suites> = Key {
         default: "all that exist here",
         example: "ECDHE-RSA-AES128-GCM-SHA256",
         support: Support::Approximated(
-            "all suites that exist here (ECDHE with AES-GCM or CHACHA20) are offered, and a connection with one that is \
-             not listed is not used.",
+            "only ECDHE with AES-GCM or CHACHA20 exists here. With HTTPS the listed ones are offered, and each request \
+             has a connection of its own; with GRPCS all are offered, and a connection with another one is not used.",
         ),
     },
     parse: ciphers::parse,
@@ -155,8 +155,8 @@ const PROTOCOLS: Key<Option<&'static str>> = Key {
         default: "TLSv1.2 TLSv1.3",
         example: "TLSv1.3",
         support: Support::Approximated(
-            "both versions are offered, and a connection of the one that is not listed is not used; older versions \
-             do not exist here.",
+            "with one version and HTTPS only that one is offered, and each request has a connection of its own; with \
+             GRPCS both are offered, and a connection of the other is not used. Older versions do not exist here.",
         ),
     },
     parse: protocols,

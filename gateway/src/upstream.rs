@@ -7,6 +7,7 @@ mod connections;
 mod gate;
 mod health;
 mod lease;
+mod own_tls;
 mod peer;
 mod peers;
 mod registry;

@@ -49,6 +49,7 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     }
     let (address, incarnation) = (room.endpoint().address(), room.endpoint().incarnation());
     let connections = Connections::of(room.endpoint()).cloned();
+    let connections = connections.as_ref();
     *lease = Some(Lease::new(room, cluster, rule, now));
     tried.push(address);
     attempts.begin(address, now);
@@ -56,21 +57,19 @@ pub(crate) fn choose(proxy: &Proxy, session: &Session, context: &mut Context) ->
     let mut peer = match detour {
         // A page is asked for in plain HTTP, whatever the rule's own endpoints speak.
         Some(detour) if detour.page => {
-            upstream::peer(address, &Upstream { http_10: true, ..speaking(PAGES, upstream) }, waits)
+            upstream::peer(address, &Upstream { http_10: true, ..speaking(PAGES, upstream) }, waits, connections)
         }
         _ if upstream.protocol == Protocol::Auto => {
             let tls = Client::of(session.digest()).is_some_and(|client| client.tls.is_some());
-            upstream::peer(address, &speaking(if tls { Protocol::Https } else { Protocol::Http }, upstream), waits)
+            let protocol = if tls { Protocol::Https } else { Protocol::Http };
+            upstream::peer(address, &speaking(protocol, upstream), waits, connections)
         }
-        _ => upstream::peer(address, upstream, waits),
+        _ => upstream::peer(address, upstream, waits, connections),
     };
     peer.group_key ^= incarnation << 8;
     if gathered.is_some() {
         // Pingora means the time for all of a piece, which is the whole body. The kernel watches that it moves.
         peer.options.write_timeout = None;
-    }
-    if let Some(connections) = connections {
-        peer.options.custom_l4 = Some(connections);
     }
     Ok(peer)
 }
@@ -79,7 +78,8 @@ fn speaking(protocol: Protocol, upstream: &Upstream) -> Upstream {
     Upstream { protocol, ..upstream.clone() }
 }
 
-/// A connection over TLS must be of the version, and have one of the cipher suites, that the rule asks for.
+/// A connection over TLS must be of the version, and have one of the cipher suites, that the rule asks for: with HTTP/2
+/// Pingora offers more.
 ///
 /// # Errors
 /// When it is of another one.

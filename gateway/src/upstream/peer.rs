@@ -1,11 +1,14 @@
 //! What Pingora needs to know to connect to an endpoint.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use features::{Protocol, Upstream};
 use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 
+use super::Connections;
+use super::own_tls::Dial;
 use super::secure::Secure;
 
 /// How long an idle connection to an endpoint is kept (ingress-nginx's `upstream-keepalive-timeout`).
@@ -47,8 +50,18 @@ fn once(peer: &mut HttpPeer) {
 ///
 /// Certificates of endpoints are not verified and no server name is sent, as ingress-nginx does by default
 /// (`proxy-ssl-verify`, `proxy-ssl-server-name`); the name that is given here is the address, which never is sent as SNI.
-pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Box<HttpPeer> {
-    let tls = upstream.protocol.is_tls();
+/// A new connection is one of `connections`.
+pub(crate) fn peer(
+    address: SocketAddr,
+    upstream: &Upstream,
+    waits: Waits,
+    connections: Option<&Arc<Connections>>,
+) -> Box<HttpPeer> {
+    let secure = upstream.tls.as_deref().filter(|_| upstream.protocol.is_tls());
+    let secure = secure.and_then(|tls| Some((tls, Secure::of(tls)?)));
+    // HTTP/2 over a connection that it takes for a plain one would have the wrong scheme.
+    let own = secure.and_then(|(_, secure)| secure.own.as_ref()).filter(|_| upstream.protocol == Protocol::Https);
+    let tls = upstream.protocol.is_tls() && own.is_none();
     let name = if tls { address.ip().to_string() } else { String::new() };
     let mut peer = Box::new(HttpPeer::new(address, tls, name));
     let options = &mut peer.options;
@@ -80,10 +93,16 @@ pub(crate) fn peer(address: SocketAddr, upstream: &Upstream, waits: Waits) -> Bo
     }
     // Nor by how long their endpoints may take nothing, which the kernel watches for each connection.
     peer.group_key ^= (upstream.send_timeout.as_secs() ^ 60) << 40;
-    if let (true, Some(tls)) = (tls, &upstream.tls)
-        && let Some(secure) = Secure::of(tls)
-    {
+    if let Some((tls, secure)) = secure {
         secure.apply(tls, &mut peer);
+    }
+    let connections = connections.cloned();
+    if let Some(tls) = own.cloned() {
+        once(&mut peer);
+        let (connections, watched) = (connections.unwrap_or_default(), peer.options.tcp_keepalive.clone());
+        peer.options.custom_l4 = Some(Arc::new(Dial { tls, connections, watched }));
+    } else if let Some(connections) = connections {
+        peer.options.custom_l4 = Some(connections);
     }
     peer
 }

@@ -7,10 +7,14 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
+use super::own_tls::OwnTls;
+
 /// The settings as Pingora takes them. Everything in them was checked when they were read.
 pub(crate) struct Secure {
     client: Option<Arc<CertKey>>,
     roots: Option<Arc<CaType>>,
+    /// For HTTP/1.1 where Pingora cannot offer what is asked for. Without it, what comes of Pingora's offer is refused.
+    pub(super) own: Option<Arc<OwnTls>>,
     /// Connections are shared only by rules with the very same settings.
     group: u64,
 }
@@ -27,7 +31,8 @@ impl Secure {
         let mut hasher = DefaultHasher::new();
         (&tls.chain, &tls.key, &tls.roots, tls.verify, &tls.name, tls.send_name, tls.only, &tls.suites)
             .hash(&mut hasher);
-        Self { client, roots: (!roots.is_empty()).then(|| roots.into()), group: hasher.finish() | 1 }
+        let own = OwnTls::is_for(tls).then(|| OwnTls::new(tls).ok().map(Arc::new)).flatten();
+        Self { own, client, roots: (!roots.is_empty()).then(|| roots.into()), group: hasher.finish() | 1 }
     }
 
     /// Puts the settings into the description of an endpoint.

@@ -1,5 +1,7 @@
 //! TLS towards endpoints: whom the gateway trusts, who it is, and that no connection is used on weaker terms than a rule asks for.
-use crate::support::{Backend, Client, Identity, Rig, Site, Spec};
+use rustls::CipherSuite;
+
+use crate::support::{Backend, Client, Identity, Rig, Site, Spec, eventually};
 
 fn secured(roots: &Identity, name: &'static str) -> Spec {
     Spec::to("app")
@@ -58,14 +60,66 @@ async fn a_connection_that_was_not_verified_serves_no_rule_that_asks_for_it() {
     }
 }
 
+/// A version of TLS, by a suite of it.
+fn version(backend: &Backend) -> &'static str {
+    let suite = format!("{:?}", backend.last().suite.unwrap());
+    if suite.starts_with("TLS13_") { "TLSv1.3" } else { "TLSv1.2" }
+}
+
 #[tokio::test]
-async fn only_the_version_that_is_asked_for_is_used() {
+async fn only_versions_that_are_asked_for_are_offered() {
     let own = Identity::ecdsa(&["inside.test"]);
     let backend = Backend::accepting("app", own.acceptor(&[])).await;
-    let version = |version| secured(&own, "inside.test").annotation("proxy-ssl-protocols", version);
-    assert_eq!(answer(version("TLSv1.3"), &backend).await.0, 200);
-    // Both sides speak 1.3 and prefer it.
-    assert_eq!(answer(version("TLSv1.2"), &backend).await.0, 502);
+    let asking = |version| secured(&own, "inside.test").annotation("proxy-ssl-protocols", version);
+    for (asked, used) in [("TLSv1.3", "TLSv1.3"), ("TLSv1.2", "TLSv1.2"), ("TLSv1.2 TLSv1.3", "TLSv1.3")] {
+        assert_eq!(answer(asking(asked), &backend).await.0, 200, "{asked}");
+        assert_eq!(version(&backend), used, "{asked}");
+    }
+    assert_eq!(backend.last().server_name.as_deref(), Some("inside.test"));
+    let old = Backend::accepting("app", own.acceptor_tls12()).await;
+    assert_eq!(answer(asking("TLSv1.3"), &old).await.0, 502);
+    let other = Identity::ecdsa(&["inside.test"]);
+    let distrusting = secured(&other, "inside.test").annotation("proxy-ssl-protocols", "TLSv1.2");
+    assert_eq!(answer(distrusting, &backend).await.0, 502);
+    let misnamed = secured(&own, "outside.test").annotation("proxy-ssl-protocols", "TLSv1.2");
+    assert_eq!(answer(misnamed, &backend).await.0, 502);
+    assert_eq!(backend.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn rules_with_other_versions_never_share_a_connection() {
+    let own = Identity::ecdsa(&["inside.test"]);
+    let backend = Backend::accepting("app", own.acceptor(&[])).await;
+    let old = secured(&own, "inside.test").host("old.test").annotation("proxy-ssl-protocols", "TLSv1.2");
+    let site = Site::default().rule(old).rule(secured(&own, "inside.test")).endpoints("app", [backend.address]);
+    let rig = Rig::start(site).await;
+    let mut client = Client::h1(rig.http).await;
+    for _ in 0..3 {
+        for (host, used) in [("old.test", "TLSv1.2"), ("a.test", "TLSv1.3")] {
+            assert_eq!(client.get(host, "/").await.status, 200);
+            assert_eq!(version(&backend), used);
+        }
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_and_a_certificate_of_the_gateway_pass_in_one_version() {
+    let (own, gateway) = (Identity::ecdsa(&["inside.test"]), Identity::ecdsa(&["gateway.test"]));
+    let backend = Backend::accepting("app", own.acceptor_for(&gateway)).await;
+    let spec = secured(&own, "inside.test")
+        .annotation("proxy-ssl-protocols", "TLSv1.2")
+        .annotation("proxy-body-size", "8m")
+        .object("tls", "tls.crt", gateway.pem.0.clone())
+        .object("tls", "tls.key", gateway.pem.1.clone());
+    let rig = Rig::start(Site::default().rule(spec).endpoints("app", [backend.address])).await;
+    let mut client = Client::h1(rig.http).await;
+    for _ in 0..2 {
+        let body = "x".repeat(3 << 20);
+        let reply = client.post("a.test", "/", body.clone()).await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.text() == body, "the body comes back whole");
+    }
+    eventually("the end of the connections", || async { (backend.open() == 0).then_some(()) }).await;
 }
 
 #[tokio::test]
@@ -80,13 +134,21 @@ async fn endpoints_are_spoken_to_as_the_client_speaks() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_suite_that_is_not_listed_is_not_used() {
+async fn only_suites_that_are_listed_are_offered() {
     let own = Identity::ecdsa(&["inside.test"]);
-    let backend = Backend::accepting("app", own.acceptor_tls12()).await;
     let listing = |list: &'static str| secured(&own, "inside.test").annotation("proxy-ssl-ciphers", list);
-    assert_eq!(answer(listing("HIGH:!aNULL"), &backend).await.0, 200);
-    // Both sides prefer AES256.
-    assert_eq!(answer(listing("AES256"), &backend).await.0, 200);
-    assert_eq!(answer(listing("CHACHA20"), &backend).await.0, 502);
-    assert_eq!(backend.seen().len(), 2);
+    let backend = Backend::accepting("app", own.acceptor_tls12()).await;
+    let chacha20 = CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+    for (list, used) in [
+        ("HIGH:!aNULL", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+        ("AES128:DHE-RSA-AES256-SHA", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        ("CHACHA20", chacha20),
+    ] {
+        assert_eq!(answer(listing(list), &backend).await.0, 200, "{list}");
+        assert_eq!(backend.last().suite, Some(used), "{list}");
+    }
+    let only = Backend::accepting("app", own.acceptor_only(chacha20)).await;
+    assert_eq!(answer(listing("AES256"), &only).await.0, 502);
+    assert_eq!(answer(listing("AES256:CHACHA20"), &only).await.0, 200);
+    assert_eq!(only.seen().len(), 1);
 }

@@ -75,7 +75,7 @@ impl Prober {
         let own = address.to_string();
         let host = if labels.host.is_empty() || labels.host.contains('*') { &own } else { &*labels.host };
         let path = if is_path(&labels.path) { &*labels.path } else { "/" };
-        let peer = peer(address, &rule.policy.upstream, Waits::of(&rule.policy.upstream));
+        let peer = peer(address, &rule.policy.upstream, Waits::of(&rule.policy.upstream), None);
         let reply = self.send(&peer, Question { method: "HEAD", path, host, headers: &[], message: None }, 0).await?;
         if matches!(reply.status, 502..=504) { Err(format!("status {}", reply.status)) } else { Ok(()) }
     }
@@ -176,7 +176,7 @@ fn protocol(http2: bool, tls: bool) -> Protocol {
 
 fn plain_peer(address: SocketAddr, protocol: Protocol, timeout: Duration) -> Box<HttpPeer> {
     let upstream = Upstream { protocol, connect_timeout: timeout, read_timeout: timeout, ..Upstream::default() };
-    peer(address, &upstream, Waits::of(&upstream))
+    peer(address, &upstream, Waits::of(&upstream), None)
 }
 
 /// Sends a server name; certificates are not verified.

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::CipherSuite;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
     /// The server name of its TLS handshake.
     pub(crate) server_name: Option<String>,
+    /// The cipher suite of its TLS connection.
+    pub(crate) suite: Option<CipherSuite>,
 }
 
 impl Seen {
@@ -112,14 +115,15 @@ impl Backend {
                 connections.spawn(async move {
                     let _held = held;
                     match talk {
-                        Talk::Http1 => serve(stream, false, None, handler, record).await,
-                        Talk::H2c => serve(stream, true, None, handler, record).await,
+                        Talk::Http1 => serve(stream, false, (None, None), handler, record).await,
+                        Talk::H2c => serve(stream, true, (None, None), handler, record).await,
                         Talk::Tls(acceptor) => {
                             let Ok(stream) = acceptor.accept(stream).await else { return };
                             let session = stream.get_ref().1;
                             let h2 = session.alpn_protocol() == Some(b"h2");
                             let name = session.server_name().map(str::to_owned);
-                            serve(stream, h2, name, handler, record).await;
+                            let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+                            serve(stream, h2, (name, suite), handler, record).await;
                         }
                     }
                 });
@@ -162,7 +166,7 @@ fn echo(name: &'static str) -> Handler {
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     h2: bool,
-    server_name: Option<String>,
+    (server_name, suite): (Option<String>, Option<CipherSuite>),
     handler: Handler,
     record: Arc<Mutex<Vec<Seen>>>,
 ) {
@@ -173,6 +177,7 @@ async fn serve(
             version: request.version(),
             headers: request.headers().clone(),
             server_name: server_name.clone(),
+            suite,
         });
         let response = handler(request);
         async move { Ok::<_, Infallible>(response.await) }

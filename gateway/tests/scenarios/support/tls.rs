@@ -96,7 +96,18 @@ impl Identity {
 
     /// Speaks nothing newer than TLS 1.2.
     pub(crate) fn acceptor_tls12(&self) -> TlsAcceptor {
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        self.acceptor_of(aws_lc_rs::default_provider())
+    }
+
+    /// Speaks TLS 1.2 with one cipher suite.
+    pub(crate) fn acceptor_only(&self, suite: rustls::CipherSuite) -> TlsAcceptor {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|known| known.suite() == suite);
+        self.acceptor_of(provider)
+    }
+
+    fn acceptor_of(&self, provider: rustls::crypto::CryptoProvider) -> TlsAcceptor {
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&rustls::version::TLS12])
             .unwrap()
             .with_no_client_auth()
