@@ -26,7 +26,7 @@ impl Room {
         Self { memory: Arc::new(AtomicU64::new(memory)), files: Arc::new(AtomicU64::new(files)) }
     }
 
-    /// Is there room for so many bytes just now?
+    /// Is there room in files for so many bytes just now?
     pub(crate) fn is_for(&self, bytes: u64) -> bool {
         bytes <= self.files.load(Ordering::Relaxed)
     }

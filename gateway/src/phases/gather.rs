@@ -19,6 +19,7 @@ use pingora_timeout::timeout;
 use super::body;
 use crate::context::Context;
 use crate::gather::Gathering;
+use crate::metrics::Ungathered;
 use crate::proxy::Proxy;
 
 /// What Pingora keeps of a body by itself, in bytes.
@@ -112,8 +113,8 @@ pub(crate) fn is_endless(session: &mut Session, context: &Context) -> bool {
 pub(crate) async fn read(proxy: &Proxy, session: &mut Session, context: &mut Context, memory: u64) -> Result<()> {
     let length = announced(session.req_header());
     let large = length.is_none_or(|length| length > KEPT);
-    if large && length.is_some_and(|length| !proxy.room.is_for(length)) {
-        proxy.metrics.overload.ungathered(crate::metrics::Ungathered::Room);
+    if length.is_some_and(|length| length > memory && !proxy.room.is_for(length)) {
+        proxy.metrics.overload.ungathered(Ungathered::Room);
         return Ok(());
     }
     go_on(session).await?;
