@@ -6,6 +6,10 @@ use crate::units::size;
 /// What is kept of a body in memory at least, in bytes: Pingora keeps as much for another try anyway.
 pub const LEAST: u64 = 64 * 1024;
 
+/// What it is where nobody says otherwise, in bytes: bodies that `proxy-body-size` lets pass by default wait for no disk.
+/// All of them together are bounded by the gateway.
+pub(crate) const USUAL: u64 = 1024 * 1024;
+
 const BUFFERING: Key<bool> = Key {
     row: Row {
         name: "proxy-request-buffering",
@@ -31,8 +35,8 @@ const MEMORY: Key<u64> = Key {
         name: "client-body-buffer-size",
         sentence: "Bytes of a request body that are kept in memory, with `k`, `m` or `g` for more; what is larger goes to \
                    a file. Less than 64k counts as 64k.",
-        default: "64k",
-        example: "1m",
+        default: "1m",
+        example: "128k",
         support: Support::Honoured,
     },
     parse: size,
@@ -41,7 +45,7 @@ const MEMORY: Key<u64> = Key {
 
 /// How many bytes of a body are kept in memory while it is read whole; `None` when it is passed on as it comes.
 pub(crate) fn read(reader: &mut Reader<'_>) -> Option<u64> {
-    let memory = reader.take_or(&MEMORY, &MEMORY).unwrap_or(LEAST).max(LEAST);
+    let memory = reader.take_or(&MEMORY, &MEMORY).unwrap_or(USUAL).max(LEAST);
     reader.take_or(&BUFFERING, &BUFFERING).unwrap_or(true).then_some(memory)
 }
 
@@ -58,17 +62,17 @@ mod tests {
 
     #[test]
     fn bodies_are_read_whole_unless_someone_says_otherwise() {
-        assert_eq!(of(&[], &[]), Some(LEAST));
+        assert_eq!(of(&[], &[]), Some(USUAL));
         assert_eq!(of(&[("proxy-request-buffering", "off")], &[]), None);
         assert_eq!(of(&[], &[("proxy-request-buffering", "off")]), None);
-        assert_eq!(of(&[("proxy-request-buffering", "on")], &[("proxy-request-buffering", "off")]), Some(LEAST));
-        assert_eq!(of(&[("proxy-request-buffering", "false")], &[]), Some(LEAST), "what is wrong is the default");
+        assert_eq!(of(&[("proxy-request-buffering", "on")], &[("proxy-request-buffering", "off")]), Some(USUAL));
+        assert_eq!(of(&[("proxy-request-buffering", "false")], &[]), Some(USUAL), "what is wrong is the default");
     }
 
     #[test]
     fn the_memory_for_a_body_has_a_least() {
         assert_eq!(of(&[("client-body-buffer-size", "8k")], &[]), Some(LEAST));
-        assert_eq!(of(&[("client-body-buffer-size", "1m")], &[]), Some(1 << 20));
+        assert_eq!(of(&[("client-body-buffer-size", "2m")], &[]), Some(2 << 20));
         assert_eq!(of(&[], &[("client-body-buffer-size", "128k")]), Some(128 << 10));
     }
 }

@@ -137,7 +137,7 @@ impl Default for Upstream {
             tls: None,
             max_head: None,
             max_body: body_size::DEFAULT,
-            gather: Some(request_body::LEAST),
+            gather: Some(request_body::USUAL),
         }
     }
 }

@@ -10,11 +10,7 @@ from .peer import Peer
 
 def ingress(host, paths, service, failover):
     """One Ingress."""
-    # All peers pass bodies on as they come.
-    annotations = {
-        "nginx.ingress.kubernetes.io/ssl-redirect": "false",
-        "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
-    }
+    annotations = {"nginx.ingress.kubernetes.io/ssl-redirect": "false"}
     if service == "grpc":
         annotations["nginx.ingress.kubernetes.io/backend-protocol"] = "GRPC"
     if failover:

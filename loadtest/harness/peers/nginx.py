@@ -16,8 +16,8 @@ PROXY = """
     proxy_set_header X-Forwarded-Scheme $scheme;
     proxy_set_header X-Scheme $scheme;
     proxy_buffering off;
-    proxy_request_buffering off;
     client_max_body_size 0;
+    client_body_buffer_size 1m;
 """
 
 LOG = """
@@ -76,6 +76,7 @@ class Nginx(Peer):
                 f"daemon off; worker_processes {self.workers}; worker_rlimit_nofile 65536; pid {self.path('pid')};\n",
                 f"error_log {self.path('error.log')} crit; events {{ worker_connections 32768; multi_accept on; }}\n",
                 f"http {{ {LOG} {log}\n",
+                f"client_body_temp_path {self.path('body')};\n",
                 "server_names_hash_max_size 8192; server_names_hash_bucket_size 128; keepalive_timeout 600s;\n",
                 "keepalive_requests 1000000000; http2_max_requests 1000000000; tcp_nodelay on;\n",
                 f"ssl_certificate {self.crt}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.2 TLSv1.3;\n",
