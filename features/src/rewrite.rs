@@ -23,12 +23,11 @@ const USE_REGEX: Key<bool> = Key {
     row: Row {
         name: "use-regex",
         sentence: "Reads all paths of the host, also those of other Ingresses, as regular expressions: without regard to \
-                   case, anchored at the begin only, the longest first.",
+                   case, anchored at the begin only, the longest first. A path with look-around or back-references, which \
+                   cannot be matched in linear time, answers 503 and is told of.",
         default: "false",
         example: "true",
-        support: Support::Approximated(
-            "Look-around and back-references cannot be matched in linear time: a path that has them answers 503.",
-        ),
+        support: Support::Honoured,
     },
     parse: boolean,
     on_error: OnError::Default,

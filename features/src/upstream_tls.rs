@@ -21,6 +21,8 @@ pub struct UpstreamTls {
     pub roots: Vec<Vec<u8>>,
     /// Must the endpoint's certificate be signed by one of the roots and be for the name?
     pub verify: bool,
+    /// So many certificates may lie between the endpoint's and an authority's that is its own issuer.
+    pub depth: usize,
     /// The name that is verified and sent.
     pub name: Box<str>,
     /// Is the name sent (SNI)?
@@ -41,6 +43,7 @@ impl PartialEq for UpstreamTls {
             && self.key == other.key
             && self.roots == other.roots
             && self.verify == other.verify
+            && self.depth == other.depth
             && self.name == other.name
             && self.send_name == other.send_name
             && self.only == other.only
@@ -91,15 +94,13 @@ const VERIFY: Key<bool> = Key {
     on_error: OnError::Close,
 };
 
-const DEPTH: Key<u32> = Key {
+const DEPTH: Key<usize> = Key {
     row: Row {
         name: "proxy-ssl-verify-depth",
-        sentence: "Certificates between an endpoint's and the authority's, at most.",
+        sentence: "Certificates that may lie between an endpoint's and that of an authority that is its own issuer, at most; 0 counts as 1.",
         default: "1",
         example: "2",
-        support: Support::Inert(
-            "up to six are followed, whatever this says: the library that connects and keeps connections does not tell the chain.",
-        ),
+        support: Support::Honoured,
     },
     parse: |text| text.parse().map_err(|_| "is not a whole number".to_owned()),
     on_error: OnError::Default,
@@ -187,8 +188,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
     let name = reader.take(&NAME).unwrap_or_default();
     let send_name = reader.take(&SERVER_NAME).unwrap_or(false);
     let only = reader.take(&PROTOCOLS).flatten();
-    // Told when it is wrong; nothing else comes of it.
-    reader.take(&DEPTH);
+    let depth = reader.take(&DEPTH).unwrap_or(1).max(1);
     let suites = reader.take(&CIPHERS);
     if let Some(message) = suites.as_ref().and_then(Suites::complaint) {
         reader.report(CIPHERS.row.name, message, OnError::Default);
@@ -213,7 +213,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
         return None;
     }
     let shared = !reader.config().get(&LOCATION_ONLY).unwrap_or(false);
-    Some(Arc::new(UpstreamTls { verify, name: name.into(), send_name, only, suites, shared, ..secret }))
+    Some(Arc::new(UpstreamTls { verify, depth, name: name.into(), send_name, only, suites, shared, ..secret }))
 }
 
 /// What a Secret holds.
@@ -239,6 +239,7 @@ fn identity(data: &Data) -> Result<UpstreamTls, String> {
         key,
         roots,
         verify: false,
+        depth: 1,
         name,
         send_name: false,
         only: None,

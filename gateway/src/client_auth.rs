@@ -2,7 +2,6 @@
 //!
 //! The handshake only proves that the client has the key of its certificate. Whether the certificate is valid is found out
 //! after it, against the settings of the host, so that the client learns of it by an answer.
-mod chain;
 mod name;
 
 use std::sync::Arc;
@@ -14,8 +13,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::KeyUsage;
 
-use self::chain::Authorities;
+use crate::chain::Authorities;
 use crate::signatures::Signatures;
 
 /// What all fields begin with that tell endpoints of a client's certificate. No client may send one.
@@ -26,7 +26,8 @@ struct Ready(Option<Authorities>);
 
 fn ready<'a>(settings: &'a ClientAuth, provider: &Arc<CryptoProvider>) -> Option<&'a Authorities> {
     let ready: &Ready = settings.resolved.get_or_init(|| {
-        let authorities = Authorities::new(settings, provider.signature_verification_algorithms);
+        let authorities =
+            Authorities::new(&settings.authorities, &settings.revoked, provider.signature_verification_algorithms);
         if authorities.is_none() && settings.mode != Mode::Closed {
             tracing::error!(
                 "the authorities of auth-tls-secret cannot be used; no client certificate is valid for their hosts"
@@ -117,7 +118,8 @@ impl Shown {
     ) -> Self {
         let certificate = chain.and_then(<[_]>::split_first).map(|(own, sent)| {
             let authorities = ready(&settings, plain.crypto_provider());
-            let valid = authorities.map_or(Valid::No, |authorities| authorities.judge(own, sent, settings.depth));
+            let valid = authorities
+                .map_or(Valid::No, |authorities| authorities.judge(KeyUsage::client_auth(), own, sent, settings.depth));
             let (subject, issuer) = name::of(own).unwrap_or_default();
             Certificate { valid, subject, issuer, pem: name::pem(own) }
         });

@@ -7,6 +7,7 @@ mod admission;
 mod answer;
 mod asking;
 pub mod balance;
+mod chain;
 mod client_auth;
 mod config;
 mod connection;

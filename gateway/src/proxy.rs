@@ -221,7 +221,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         reused: bool,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         socket: std::os::fd::RawFd,
         digest: Option<&Digest>,
         context: &mut Box<Context>,
@@ -230,6 +230,7 @@ impl ProxyHttp for Proxy {
             peer::check_open(session, context, socket).await?;
         }
         peer::check_version(context, digest)?;
+        peer::check_chain(context, peer, digest).await?;
         peer::connected(self, context, reused);
         Ok(())
     }

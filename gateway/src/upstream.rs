@@ -2,6 +2,7 @@
 mod adaptive;
 mod attempt;
 mod budget;
+mod chain_length;
 mod cluster;
 mod connections;
 mod gate;
@@ -25,4 +26,5 @@ pub(crate) use peer::{Waits, peer};
 pub(crate) use peers::peers;
 pub(crate) use registry::Registry;
 pub(crate) use room::{Room, Want};
+pub(crate) use secure::Secure;
 pub(crate) use visit::Visit;

@@ -86,6 +86,7 @@ mod tests {
             key: Vec::new(),
             roots: if with_roots { vec![Vec::new()] } else { Vec::new() },
             verify: false,
+            depth: 1,
             name: name.into(),
             send_name: true,
             only: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use features::{Balance, Protocol, Route, Upstream};
 use pingora::protocols::Digest;
 use pingora::protocols::l4::ext::get_tcp_info;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use table::Rule;
@@ -16,7 +16,7 @@ use crate::connection::Client;
 use crate::context::Context;
 use crate::metrics::ConnectResult;
 use crate::proxy::Proxy;
-use crate::upstream::{self, Cluster, Connections, Lease, Room, Waits, Want, Why};
+use crate::upstream::{self, Cluster, Connections, Lease, Room, Secure, Waits, Want, Why};
 
 /// What the default backend speaks.
 const PAGES: Protocol = Protocol::Http;
@@ -101,6 +101,26 @@ pub(crate) fn check_version(context: &Context, digest: Option<&Digest>) -> Resul
     );
     error.esource = ErrorSource::Upstream;
     Err(error)
+}
+
+/// A certificate that was verified must not be too far from its authority. This counts how far it is when nobody knows. Kept
+/// connections are looked at, too: one of HTTP/2 may be there before it was counted.
+///
+/// # Errors
+/// When it is.
+pub(crate) async fn check_chain(context: &Context, peer: &HttpPeer, digest: Option<&Digest>) -> Result<()> {
+    let upstream = context.rule.as_ref().map(|rule| &rule.policy.upstream);
+    let Some((upstream, tls)) = upstream.and_then(|upstream| Some((upstream, upstream.tls.as_ref()?))) else {
+        return Ok(());
+    };
+    // What Pingora takes for a plain connection was counted in its handshake.
+    let Some(ssl) = digest.and_then(|digest| digest.ssl_digest.as_ref()) else { return Ok(()) };
+    let Some(chain_length) = Secure::of(tls).and_then(|secure| secure.chain_length.as_ref()) else { return Ok(()) };
+    let Some(address) = peer.address().as_inet() else { return Ok(()) };
+    if chain_length.is_known(&ssl.cert_digest) {
+        return Ok(());
+    }
+    Box::pin(chain_length.check(&ssl.cert_digest, *address, upstream.connect_timeout)).await
 }
 
 /// What must not be sent twice is not sent at all on a kept connection that the endpoint has closed: this asks the kernel, as the

@@ -1,16 +1,18 @@
-//! TLS with endpoints in which only some versions or cipher suites are offered, which Pingora's connector cannot be told.
+//! TLS with endpoints of our own, for what Pingora's connector cannot be told: that only some versions or cipher suites are
+//! offered, and how many certificates may lie between the endpoint's and an authority's.
 //!
 //! The handshake is done before Pingora gets the connection, which it takes for a plain one. It has no way to ask such a
 //! connection whether it is still the same, and so keeps none: each request has a connection of its own, whose handshake
 //! resumes the session of one before.
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use features::UpstreamTls;
+use features::{UpstreamTls, Valid};
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -18,16 +20,20 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, Result};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedCipherSuite};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme, SupportedCipherSuite,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use webpki::KeyUsage;
 
 use super::Connections;
+use crate::chain::Authorities;
 use crate::signatures::Unchecked;
 
 /// What is offered, made once from the settings of a rule.
@@ -43,11 +49,11 @@ impl OwnTls {
         tls.only.is_some() || !tls.suites.is_empty()
     }
 
-    /// For HTTP/1.1.
+    /// Offers these protocols.
     ///
     /// # Errors
     /// When the settings do not go together, as a key and another's certificate.
-    pub(super) fn new(tls: &UpstreamTls) -> Result<Self, rustls::Error> {
+    pub(super) fn new(tls: &UpstreamTls, protocols: &[&str]) -> Result<Self, rustls::Error> {
         let provider = Arc::new(CryptoProvider { cipher_suites: suites(tls), ..aws_lc_rs::default_provider() });
         let versions: &[_] = match tls.only {
             Some("TLSv1.2") => &[&TLS12],
@@ -65,11 +71,24 @@ impl OwnTls {
             let key = PrivateKeyDer::try_from(tls.key.clone()).map_err(|why| rustls::Error::General(why.to_owned()))?;
             builder.with_client_auth_cert(chain, key)?
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let named = tls.verify || (tls.send_name && !tls.name.is_empty());
         let name = named.then(|| ServerName::try_from(tls.name.to_string())).transpose();
         let name = name.map_err(|_| rustls::Error::General("the name is no host name".to_owned()))?;
         Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// When that fails, or the endpoint is not the one that is asked for.
+    pub(super) async fn shake<S>(&self, address: IpAddr, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // An address is never sent.
+        let name = self.name.clone().unwrap_or(ServerName::IpAddress(address.into()));
+        TlsConnector::from(self.config.clone()).connect(name, stream).await
     }
 }
 
@@ -94,12 +113,71 @@ fn verifier(tls: &UpstreamTls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn 
     if !tls.verify {
         return Ok(Arc::new(Unchecked::new(provider)));
     }
-    let mut roots = RootCertStore::empty();
-    for der in &tls.roots {
-        roots.add(CertificateDer::from(der.clone()))?;
+    let roots: Vec<_> = tls.roots.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let wrong = |why: &str| rustls::Error::General(why.to_owned());
+    let authorities = Authorities::new(&roots, &[], provider.signature_verification_algorithms);
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots);
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
+    let inner = inner.map_err(|error| wrong(&error.to_string()))?;
+    let authorities = authorities.ok_or_else(|| wrong("no authority can be used"))?;
+    Ok(Arc::new(Bounded { inner, authorities, depth: tls.depth }))
+}
+
+/// Verifies as usual, and that the chain is not too long.
+struct Bounded {
+    inner: Arc<WebPkiServerVerifier>,
+    authorities: Authorities,
+    depth: usize,
+}
+
+impl fmt::Debug for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bounded").field("depth", &self.depth).finish_non_exhaustive()
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    Ok(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
+}
+
+impl ServerCertVerifier for Bounded {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.inner.verify_server_cert(own, sent, name, ocsp, now)?;
+        match self.authorities.judge(KeyUsage::server_auth(), own, sent, self.depth) {
+            Valid::Yes => Ok(verified),
+            Valid::No | Valid::UnknownAuthority => Err(rustls::Error::General(format!(
+                "more than {} certificates lie between the endpoint's and an authority's, which is what \
+                 proxy-ssl-verify-depth allows",
+                self.depth
+            ))),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Connects to one endpoint.
@@ -128,9 +206,7 @@ impl L4Connect for Dial {
         let Some(ip) = address.as_inet().map(std::net::SocketAddr::ip) else {
             return Error::e_explain(ErrorType::InternalError, "an endpoint has an IP address");
         };
-        // An address is never sent.
-        let name = self.tls.name.clone().unwrap_or(ServerName::IpAddress(ip.into()));
-        match TlsConnector::from(self.tls.config.clone()).connect(name, tcp).await {
+        match self.tls.shake(ip, tcp).await {
             Ok(stream) => Ok(VirtualSocketStream::new(Box::new(Secured(stream))).into()),
             Err(error) => Error::e_explain(ErrorType::TLSHandshakeFailure, format!("TLS with {address}: {error}")),
         }

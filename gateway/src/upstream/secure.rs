@@ -7,6 +7,7 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 
+use super::chain_length::ChainLength;
 use super::own_tls::OwnTls;
 
 /// The settings as Pingora takes them. Everything in them was checked when they were read.
@@ -15,6 +16,8 @@ pub(crate) struct Secure {
     roots: Option<Arc<CaType>>,
     /// For HTTP/1.1 where Pingora cannot offer what is asked for. Without it, what comes of Pingora's offer is refused.
     pub(super) own: Option<Arc<OwnTls>>,
+    /// Where certificates are verified.
+    pub(crate) chain_length: Option<ChainLength>,
     /// Connections are shared only by rules with the very same settings.
     group: u64,
 }
@@ -29,10 +32,11 @@ impl Secure {
         let client = (!tls.chain.is_empty()).then(|| Arc::new(CertKey::new(tls.chain.clone(), tls.key.clone())));
         let roots: Vec<WrappedX509> = tls.roots.iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect();
         let mut hasher = DefaultHasher::new();
-        (&tls.chain, &tls.key, &tls.roots, tls.verify, &tls.name, tls.send_name, tls.only, &tls.suites)
+        (&tls.chain, &tls.key, &tls.roots, tls.verify, &tls.name, tls.send_name, tls.only, &tls.suites, tls.depth)
             .hash(&mut hasher);
-        let own = OwnTls::is_for(tls).then(|| OwnTls::new(tls).ok().map(Arc::new)).flatten();
-        Self { own, client, roots: (!roots.is_empty()).then(|| roots.into()), group: hasher.finish() | 1 }
+        let own = OwnTls::is_for(tls).then(|| OwnTls::new(tls, &["http/1.1"]).ok().map(Arc::new)).flatten();
+        let roots = (!roots.is_empty()).then(|| roots.into());
+        Self { own, client, roots, chain_length: ChainLength::new(tls), group: hasher.finish() | 1 }
     }
 
     /// Puts the settings into the description of an endpoint.

@@ -1,7 +1,7 @@
 //! TLS towards endpoints: whom the gateway trusts, who it is, and that no connection is used on weaker terms than a rule asks for.
 use rustls::CipherSuite;
 
-use crate::support::{Backend, Client, Identity, Rig, Site, Spec, eventually};
+use crate::support::{Authority, Backend, Client, Identity, Rig, Site, Spec, eventually};
 
 fn secured(roots: &Identity, name: &'static str) -> Spec {
     Spec::to("app")
@@ -151,4 +151,64 @@ async fn only_suites_that_are_listed_are_offered() {
     assert_eq!(answer(listing("AES256"), &only).await.0, 502);
     assert_eq!(answer(listing("AES256:CHACHA20"), &only).await.0, 200);
     assert_eq!(only.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn no_more_certificates_lie_between_than_are_allowed() {
+    let root = Authority::new("root");
+    let first = root.authority("first");
+    let second = first.authority("second");
+    let showing = |signer: &Authority, links: &[&Authority]| {
+        let mut identity = signer.server("inside.test");
+        identity.links = links.iter().map(|link| link.der.clone()).collect();
+        identity
+    };
+    let near = Backend::accepting("app", showing(&first, &[&first]).acceptor(&[])).await;
+    let far = Backend::accepting("app", showing(&second, &[&second, &first]).acceptor(&[])).await;
+    let trusting = |authorities: &[&Authority]| {
+        let pem: String = authorities.iter().map(|authority| authority.pem.as_str()).collect();
+        let spec = Spec::to("app").annotation("backend-protocol", "HTTPS").annotation("proxy-ssl-secret", "tls");
+        spec.annotation("proxy-ssl-verify", "on")
+            .annotation("proxy-ssl-name", "inside.test")
+            .object("tls", "ca.crt", pem)
+    };
+    let (alone, all) = (trusting(&[&root]), trusting(&[&root, &first, &second]));
+    let within = |spec: &Spec, depth| spec.clone().annotation("proxy-ssl-verify-depth", depth);
+    assert_eq!(answer(alone.clone(), &near).await.0, 200, "the default is 1");
+    assert_eq!(answer(within(&alone, "0"), &near).await.0, 200, "0 counts as 1");
+    assert_eq!(answer(alone.clone(), &far).await.0, 502);
+    assert_eq!(answer(within(&alone, "1"), &far).await.0, 502);
+    assert_eq!(answer(within(&all, "1"), &far).await.0, 502, "what is trusted lies between, too");
+    let refused = far.seen().len();
+    assert_eq!(refused, 0, "nothing is sent to an endpoint that is too far away");
+    assert_eq!(answer(within(&alone, "2"), &far).await.0, 200);
+    assert_eq!(answer(within(&all, "2"), &far).await.0, 200);
+    let old = |depth| within(&alone, depth).annotation("proxy-ssl-protocols", "TLSv1.2");
+    assert_eq!(answer(old("1"), &far).await.0, 502);
+    assert_eq!(answer(old("2"), &far).await.0, 200);
+}
+
+/// The connection is there, and others could be served on it, before the chain was counted.
+#[tokio::test]
+async fn no_request_shares_a_connection_whose_chain_is_too_long() {
+    let root = Authority::new("root");
+    let first = root.authority("first");
+    let second = first.authority("second");
+    let mut identity = second.server("inside.test");
+    identity.links = vec![second.der.clone(), first.der.clone()];
+    let backend = Backend::accepting("app", identity.acceptor(&["h2"])).await;
+    let spec = |host: &'static str, depth| {
+        let spec =
+            Spec::to("app").host(host).annotation("backend-protocol", "GRPCS").annotation("proxy-ssl-secret", "tls");
+        let spec = spec.annotation("proxy-ssl-verify", "on").annotation("proxy-ssl-name", "inside.test");
+        spec.annotation("proxy-ssl-verify-depth", depth).object("tls", "ca.crt", root.pem.clone())
+    };
+    let site =
+        Site::default().rule(spec("far.test", "1")).rule(spec("a.test", "2")).endpoints("app", [backend.address]);
+    let rig = Rig::start(site).await;
+    let mut client = Client::h2c(rig.http).await;
+    for _ in 0..3 {
+        assert_eq!(client.get("far.test", "/").await.status, 502);
+        assert_eq!(client.get("a.test", "/").await.status, 200);
+    }
 }

@@ -111,9 +111,13 @@ impl Identity {
             .with_protocol_versions(&[&rustls::version::TLS12])
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.leaf.clone()], self.key.clone_key())
+            .with_single_cert(self.chain(), self.key.clone_key())
             .unwrap();
         TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        std::iter::once(&self.leaf).chain(&self.links).cloned().collect()
     }
 
     pub(crate) fn acceptor(&self, alpn: &[&str]) -> TlsAcceptor {
@@ -121,7 +125,7 @@ impl Identity {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.leaf.clone()], self.key.clone_key())
+            .with_single_cert(self.chain(), self.key.clone_key())
             .unwrap();
         config.alpn_protocols = protocols(alpn);
         TlsAcceptor::from(Arc::new(config))
@@ -167,10 +171,19 @@ impl Authority {
 
     /// A client's certificate that ends with a year.
     pub(crate) fn client_until(&self, name: &str, year: i32) -> Identity {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        self.sign(CertificateParams::new(Vec::new()).unwrap(), ExtendedKeyUsagePurpose::ClientAuth, name, year)
+    }
+
+    /// A server's certificate.
+    pub(crate) fn server(&self, name: &str) -> Identity {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth, name, 2039)
+    }
+
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose, name: &str, year: i32) -> Identity {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![usage];
         params.serial_number = Some(SerialNumber::from(name.as_bytes().to_vec()));
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 12, 31);

@@ -1,36 +1,40 @@
-//! Whether a client's certificate leads to one of the authorities of a host.
+//! Whether a certificate leads to one of the authorities that are trusted, and over how many others.
 //!
 //! OpenSSL follows a chain up to a certificate that is its own issuer, and limits how many lie between that one and the
-//! client's, wherever they come from (`SSL_CTX_set_verify_depth`). So what stands in `ca.crt` below another certificate of it
+//! first, wherever they come from (`SSL_CTX_set_verify_depth`). So what stands in `ca.crt` below another certificate of it
 //! is a link of the chain, and not the end of one.
 use std::cell::Cell;
 
-use features::{ClientAuth, Valid};
+use features::Valid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::{DistinguishedName, RootCertStore};
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationOptions,
     RevocationOptionsBuilder, VerifiedPath,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The authorities of a host, as they are checked against.
-pub(super) struct Authorities {
+/// Authorities, as certificates are checked against them.
+pub(crate) struct Authorities {
     ends: Vec<TrustAnchor<'static>>,
     links: Vec<CertificateDer<'static>>,
     revoked: Vec<CertRevocationList<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// What clients are told that they may show certificates of.
-    pub(super) names: Vec<DistinguishedName>,
+    /// What the other side is told that it may show certificates of.
+    pub(crate) names: Vec<DistinguishedName>,
 }
 
 impl Authorities {
     /// Nothing when no certificate or not each list can be used.
-    pub(super) fn new(settings: &ClientAuth, algorithms: WebPkiSupportedAlgorithms) -> Option<Self> {
+    pub(crate) fn new(
+        authorities: &[CertificateDer<'static>],
+        revoked: &[CertificateRevocationListDer<'static>],
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Option<Self> {
         let mut all = RootCertStore::empty();
-        all.add_parsable_certificates(settings.authorities.iter().cloned());
-        let known: Vec<_> = settings.authorities.iter().filter_map(|der| Some((der, Names::of(der)?))).collect();
+        all.add_parsable_certificates(authorities.iter().cloned());
+        let known: Vec<_> = authorities.iter().filter_map(|der| Some((der, Names::of(der)?))).collect();
         let (mut ends, mut links) = (RootCertStore::empty(), Vec::new());
         for (der, names) in &known {
             let is_link = !names.is_own_issuer() && known.iter().any(|(_, other)| other.subject == names.issuer);
@@ -41,12 +45,18 @@ impl Authorities {
             }
         }
         let list = |der: &_| Some(OwnedCertRevocationList::from_der(der).ok()?.into());
-        let revoked = settings.revoked.iter().map(|der| list(der.as_ref())).collect::<Option<_>>()?;
+        let revoked = revoked.iter().map(|der| list(der.as_ref())).collect::<Option<_>>()?;
         (!ends.is_empty()).then(|| Self { names: all.subjects(), ends: ends.roots, links, revoked, algorithms })
     }
 
-    /// Judges a client's own certificate, sent with others, of which at most `depth` may lie between it and the end.
-    pub(super) fn judge(&self, own: &CertificateDer<'_>, sent: &[CertificateDer<'_>], depth: usize) -> Valid {
+    /// Judges a certificate for a use, sent with others, of which at most `depth` may lie between it and the end.
+    pub(crate) fn judge(
+        &self,
+        usage: KeyUsage,
+        own: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        depth: usize,
+    ) -> Valid {
         let links: Vec<CertificateDer<'_>> =
             self.links.iter().chain(sent).map(|der| CertificateDer::from(der.as_ref())).collect();
         let too_long = Cell::new(false);
@@ -59,7 +69,6 @@ impl Authorities {
         };
         let lists: Vec<_> = self.revoked.iter().collect();
         let verified = EndEntityCert::try_from(own).and_then(|own| {
-            let usage = KeyUsage::client_auth();
             let (algorithms, now) = (self.algorithms.all, UnixTime::now());
             own.verify_for_usage(algorithms, &self.ends, &links, now, usage, revocation(&lists), Some(&fits)).map(drop)
         });
