@@ -46,6 +46,8 @@ pub enum Support {
 /// What a value that does not parse does, as ingress-nginx classes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnError {
+    /// It holds, but not in all as in ingress-nginx. No key's own: values are told of one by one.
+    Differs,
     /// The default holds.
     Default,
     /// The rules of the Ingress answer 503: the annotation protects something.
@@ -164,7 +166,7 @@ impl<'a> Reader<'a> {
             Ok(value) => Some(value),
             Err(message) => {
                 let instead = match key.on_error {
-                    OnError::Default => format!("; the default ({}) is used", key.row.default),
+                    OnError::Differs | OnError::Default => format!("; the default ({}) is used", key.row.default),
                     OnError::Close => "; until it is corrected the paths of this Ingress answer 503".to_owned(),
                     OnError::Reject => "; until it is corrected this Ingress is left out".to_owned(),
                 };
@@ -223,6 +225,11 @@ impl<'a> Reader<'a> {
     /// Reports what is wrong with an annotation that was read.
     pub fn report(&mut self, name: &str, message: String, effect: OnError) {
         self.problems.push(Problem { name: name.to_owned(), message, effect });
+    }
+
+    /// Reports a value that is honoured with a difference; `how` completes "honoured with a difference: ...".
+    pub(crate) fn differs(&mut self, name: &str, how: &str) {
+        self.report(name, how.to_owned(), OnError::Differs);
     }
 
     /// Reports an annotation that protects something and is not honoured: the rules must answer 503.

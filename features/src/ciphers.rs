@@ -88,11 +88,11 @@ pub struct Suites {
 }
 
 impl Suites {
-    /// What it adds that does not exist here, as a clause.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    /// What it adds that does not exist here, as a difference.
+    pub(crate) fn difference(&self) -> Option<String> {
         let names = self.unknown.iter().take(10).map(|name| &**name).collect::<Vec<_>>().join(", ");
         (!names.is_empty())
-            .then(|| format!("names what does not exist here and selects nothing: {names:.300}; remove it"))
+            .then(|| format!("only ECDHE with AES-GCM or CHACHA20 exists here, so these select nothing: {names:.300}"))
     }
 }
 

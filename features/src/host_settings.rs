@@ -23,13 +23,10 @@ const PASSTHROUGH: Key<bool> = Key {
 const CIPHERS: Key<Suites> = Key {
     row: Row {
         name: "ssl-ciphers",
-        sentence: "Cipher suites for clients of the host that speak TLS 1.2, as OpenSSL writes them, the preferred first. The oldest Ingress of the host that sets it decides.",
+        sentence: "Cipher suites for clients of the host that speak TLS 1.2, as OpenSSL writes them, the preferred first. Only ECDHE with AES-GCM or CHACHA20 exists here; an Ingress whose list selects nothing is left out. The oldest Ingress of the host that sets it decides.",
         default: "ssl-ciphers of the ConfigMap",
         example: "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
-        support: Support::Approximated(
-            "only ECDHE with AES-GCM or CHACHA20 exists here; other words of the list select nothing, and an Ingress \
-             whose list selects nothing at all is left out.",
-        ),
+        support: Support::Honoured,
     },
     parse: ciphers::parse,
     on_error: OnError::Reject,
@@ -92,8 +89,8 @@ impl Eq for HostSettings {}
 /// What the annotations of an Ingress ask of its hosts.
 pub(crate) fn read(reader: &mut Reader<'_>) -> HostSettings {
     let suites = reader.take(&CIPHERS);
-    if let Some(message) = suites.as_ref().and_then(Suites::complaint) {
-        reader.report(CIPHERS.row.name, message, OnError::Default);
+    if let Some(how) = suites.as_ref().and_then(Suites::difference) {
+        reader.differs(CIPHERS.row.name, &how);
     }
     HostSettings {
         client_auth: client_auth::read(reader),
@@ -194,7 +191,7 @@ mod tests {
     #[test]
     fn a_list_that_selects_nothing_leaves_the_ingress_out() {
         let config = crate::annotation::Config::default();
-        for (value, effect) in [("AES128-SHA", OnError::Reject), ("AES128:AES128-SHA", OnError::Default)] {
+        for (value, effect) in [("AES128-SHA", OnError::Reject), ("AES128:AES128-SHA", OnError::Differs)] {
             let mut reader = Reader::new([("ssl-ciphers", value)], &config, &crate::NoObjects);
             read(&mut reader);
             assert_eq!(reader.finish().first().map(|problem| problem.effect), Some(effect), "{value}");

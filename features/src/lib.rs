@@ -394,7 +394,7 @@ pub fn config_catalogue() -> impl Iterator<Item = (&'static str, &'static dyn De
         ("upstream_tls", upstream_tls::CONFIG),
         ("retry", retry::CONFIG),
         ("fallback", fallback::CONFIG),
-        ("passing", passing::KEYS),
+        ("passing", passing::CONFIG),
         ("body_size", body_size::CONFIG),
         ("request_body", request_body::KEYS),
         ("balance", balance::CONFIG),
@@ -439,7 +439,9 @@ pub fn check_config(config: &Config) -> Vec<Problem> {
             Some(key) => {
                 let wrong = key.check(value).err()?;
                 match key.on_error() {
-                    OnError::Default => format!("the value {wrong}; the default ({}) is used", key.row().default),
+                    OnError::Differs | OnError::Default => {
+                        format!("the value {wrong}; the default ({}) is used", key.row().default)
+                    }
                     OnError::Close | OnError::Reject => {
                         format!("the value {wrong}; until it is corrected it lets nobody in")
                     }

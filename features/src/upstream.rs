@@ -146,7 +146,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Upstream {
         request_timeout: reader.take_or(&REQUEST, &GLOBAL_REQUEST),
         upgrade_idle: reader.take_or(&UPGRADE_IDLE, &GLOBAL_UPGRADE_IDLE),
         retry: retry::read(reader),
-        tls: upstream_tls::read(reader),
+        tls: upstream_tls::read(reader, protocol),
         max_head: reader.take_or(&HEAD, &HEAD),
         http_10: reader.take_or(&VERSION, &VERSION).unwrap_or(false),
         max_body: body_size::read(reader),

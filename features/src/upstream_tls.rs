@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::annotation::{Key, OnError, Reader, Row, Support, boolean};
 use crate::ciphers::{self, Suite, Suites};
-use crate::{Data, Keys};
+use crate::{Data, Keys, Protocol};
 
 /// What connections to endpoints over TLS need besides the defaults: no certificate, no verification, no server name.
 pub struct UpstreamTls {
@@ -137,28 +137,22 @@ const SERVER_NAME: Key<bool> = Key {
 const CIPHERS: Key<Suites> = Key {
     row: Row {
         name: "proxy-ssl-ciphers",
-        sentence: "Cipher suites towards endpoints that speak TLS 1.2, as OpenSSL writes them.",
+        sentence: "Cipher suites towards endpoints that speak TLS 1.2, as OpenSSL writes them; only ECDHE with AES-GCM or CHACHA20 exists here. Each request has a connection of its own then.",
         default: "all that exist here",
         example: "ECDHE-RSA-AES128-GCM-SHA256",
-        support: Support::Approximated(
-            "only ECDHE with AES-GCM or CHACHA20 exists here. With HTTPS the listed ones are offered, and each request \
-             has a connection of its own; with GRPCS all are offered, and a connection with another one is not used.",
-        ),
+        support: Support::Honoured,
     },
     parse: ciphers::parse,
     on_error: OnError::Close,
 };
 
-const PROTOCOLS: Key<Option<&'static str>> = Key {
+const PROTOCOLS: Key<Versions> = Key {
     row: Row {
         name: "proxy-ssl-protocols",
-        sentence: "TLS versions towards endpoints: TLSv1.2, TLSv1.3 or both.",
+        sentence: "TLS versions towards endpoints: TLSv1.2, TLSv1.3 or both. With one, each request has a connection of its own.",
         default: "TLSv1.2 TLSv1.3",
         example: "TLSv1.3",
-        support: Support::Approximated(
-            "with one version and HTTPS only that one is offered, and each request has a connection of its own; with \
-             GRPCS both are offered, and a connection of the other is not used. Older versions do not exist here.",
-        ),
+        support: Support::Honoured,
     },
     parse: protocols,
     on_error: OnError::Close,
@@ -183,17 +177,28 @@ pub(crate) const CONFIG: Keys = &[&LOCATION_ONLY];
 pub(crate) const KEYS: Keys = &[&SECRET, &VERIFY, &DEPTH, &NAME, &SERVER_NAME, &CIPHERS, &PROTOCOLS];
 
 /// Reads the settings; `None` for the defaults.
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Arc<UpstreamTls>> {
+pub(crate) fn read(reader: &mut Reader<'_>, protocol: Protocol) -> Option<Arc<UpstreamTls>> {
     let verify = reader.take(&VERIFY).unwrap_or(false);
     let name = reader.take(&NAME).unwrap_or_default();
     let send_name = reader.take(&SERVER_NAME).unwrap_or(false);
-    let only = reader.take(&PROTOCOLS).flatten();
+    let versions = reader.take(&PROTOCOLS).unwrap_or_default();
+    if versions.has_older {
+        reader.differs(PROTOCOLS.row.name, "versions before TLSv1.2 do not exist here");
+    }
+    let only = versions.only;
     let depth = reader.take(&DEPTH).unwrap_or(1).max(1);
     let suites = reader.take(&CIPHERS);
-    if let Some(message) = suites.as_ref().and_then(Suites::complaint) {
-        reader.report(CIPHERS.row.name, message, OnError::Default);
+    if let Some(how) = suites.as_ref().and_then(Suites::difference) {
+        reader.differs(CIPHERS.row.name, &how);
     }
     let suites = suites.map(|suites| suites.list).unwrap_or_default();
+    // Pingora has the connections of HTTP/2, and cannot be told what to offer.
+    let limited = [(CIPHERS.row.name, !suites.is_empty()), (PROTOCOLS.row.name, only.is_some())];
+    for (name, is_limited) in limited {
+        if is_limited && protocol == Protocol::H2 {
+            reader.differs(name, "with GRPCS more is offered, and a connection that is not as listed is not used");
+        }
+    }
     let Some(reference) = reader.take(&SECRET) else {
         if verify {
             reader.close(VERIFY.row.name, "needs proxy-ssl-secret with a ca.crt to verify against; until there is one the paths of this Ingress answer 503");
@@ -270,14 +275,24 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-fn protocols(text: &str) -> Result<Option<&'static str>, String> {
-    let listed = |version| text.split_ascii_whitespace().any(|word| word == version);
-    match (listed("TLSv1.2"), listed("TLSv1.3")) {
-        (true, true) => Ok(None),
-        (true, false) => Ok(Some("TLSv1.2")),
-        (false, true) => Ok(Some("TLSv1.3")),
-        (false, false) => Err("names neither TLSv1.2 nor TLSv1.3".to_owned()),
-    }
+/// What a list of versions says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Versions {
+    /// The only one that exists here.
+    only: Option<&'static str>,
+    /// Are there others that do not?
+    has_older: bool,
+}
+
+fn protocols(text: &str) -> Result<Versions, String> {
+    let listed = |version: &str| text.split_ascii_whitespace().any(|word| word == version);
+    let only = match (listed("TLSv1.2"), listed("TLSv1.3")) {
+        (true, true) => None,
+        (true, false) => Some("TLSv1.2"),
+        (false, true) => Some("TLSv1.3"),
+        (false, false) => return Err("names neither TLSv1.2 nor TLSv1.3".to_owned()),
+    };
+    Ok(Versions { only, has_older: ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1"].into_iter().any(listed) })
 }
 
 #[cfg(test)]
@@ -289,7 +304,7 @@ mod tests {
     fn problems(annotations: &[(&'static str, &'static str)]) -> Vec<Problem> {
         let config = Config::default();
         let mut reader = Reader::new(annotations.iter().copied(), &config, &NoObjects);
-        assert_eq!(read(&mut reader), None);
+        assert_eq!(read(&mut reader, Protocol::Https), None);
         reader.finish()
     }
 
@@ -315,8 +330,8 @@ mod tests {
 
     #[test]
     fn only_one_version_may_be_asked_for() {
-        assert_eq!(protocols("TLSv1.3 TLSv1.2"), Ok(None));
-        assert_eq!(protocols("TLSv1 TLSv1.2"), Ok(Some("TLSv1.2")));
+        assert_eq!(protocols("TLSv1.3 TLSv1.2"), Ok(Versions::default()));
+        assert_eq!(protocols("TLSv1 TLSv1.2"), Ok(Versions { only: Some("TLSv1.2"), has_older: true }));
         assert!(protocols("SSLv3").is_err());
     }
 }

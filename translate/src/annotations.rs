@@ -112,11 +112,12 @@ impl<'a> Annotations<'a> {
             let field = self.field(name);
             // What is wrong is told either of the annotation or of its value.
             let colon = if message.starts_with("the ") { ":" } else { "" };
-            let message = format!("annotation {}{colon} {}", Plain(name), Sentence(message));
+            let told = format!("annotation {}{colon} {}", Plain(name), Sentence(message));
             match effect {
-                OnError::Reject => notes.error("AnnotationParsingFailed", field, message),
-                OnError::Close => notes.error("AnnotationParsingFailed", field, message),
-                OnError::Default => notes.warning("AnnotationIgnored", field, message),
+                OnError::Reject => notes.error("AnnotationParsingFailed", field, told),
+                OnError::Close => notes.error("AnnotationParsingFailed", field, told),
+                OnError::Default => notes.warning("AnnotationIgnored", field, told),
+                OnError::Differs => notes.info("AnnotationApproximated", field, differs(name, message)),
             }
         }
         let worst = problems.iter().map(|(_, _, effect)| *effect).max();
@@ -131,8 +132,7 @@ impl<'a> Annotations<'a> {
     fn report_verdict(&self, name: &str, notes: &mut Notes) {
         match features::annotation_row(name).map(|row| row.support) {
             Some(Support::Approximated(how)) => {
-                let message = format!("annotation {name} is honoured with a difference: {}", how.trim_end_matches('.'));
-                notes.info("AnnotationApproximated", self.field(name), message);
+                notes.info("AnnotationApproximated", self.field(name), differs(name, how));
             }
             Some(Support::Refused(why)) => {
                 let message = format!("annotation {name} is not honoured: {}", why.trim_end_matches('.'));
@@ -149,6 +149,10 @@ impl<'a> Annotations<'a> {
             format!("metadata.annotations[{}/{}]", self.prefix, Plain(name))
         }
     }
+}
+
+fn differs(name: &str, how: &str) -> String {
+    format!("annotation {} is honoured with a difference: {}", Plain(name), Sentence(how.trim_end_matches('.')))
 }
 
 #[cfg(test)]

@@ -264,7 +264,7 @@ fn hold(cluster: &mut Cluster, key: &dyn Described, value: &str) {
     let field = format!("metadata.annotations[{}]", whole(name));
     assert!(cluster.notes().iter().any(|note| note.field == field), "nothing is said of {case}");
     let want = match key.on_error() {
-        OnError::Default => before,
+        OnError::Differs | OnError::Default => before,
         OnError::Close => Fate::Closed,
         OnError::Reject => Fate::LeftOut,
     };

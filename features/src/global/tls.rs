@@ -63,8 +63,8 @@ impl Tls {
     pub(super) fn read(reader: &mut GlobalReader<'_>) -> Self {
         let versions = reader.config.get(&PROTOCOLS).unwrap_or(Versions::Both);
         let Some(suites) = reader.config.get(&CIPHERS) else { return Self { versions, suites: Box::default() } };
-        if let Some(message) = suites.complaint() {
-            reader.report(CIPHERS.row.name, message);
+        if let Some(how) = suites.difference() {
+            reader.report(CIPHERS.row.name, format!("is honoured with a difference: {how}"));
         }
         Self { versions, suites: suites.list }
     }

@@ -1,4 +1,5 @@
 //! The migration report as data: what carries over, what differs, what needs work.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use controller::Loaded;
@@ -117,7 +118,7 @@ pub(super) struct Verdict {
     /// honoured, approximated, inert, refused or unknown.
     pub(super) verdict: &'static str,
     /// What differs, why it means nothing, or what to use instead.
-    pub(super) how: Option<&'static str>,
+    pub(super) how: Option<Cow<'static, str>>,
 }
 
 impl From<&Judged> for Verdict {
@@ -129,7 +130,21 @@ impl From<&Judged> for Verdict {
             Some(Support::Refused(why)) => ("refused", Some(why)),
             None => ("unknown", None),
         };
-        Self { name: judged.name.clone(), verdict, how }
+        Self { name: judged.name.clone(), verdict, how: how.map(Cow::Borrowed) }
+    }
+}
+
+impl Verdict {
+    /// An annotation that is honoured may have a value that differs, which is told of.
+    fn of_value(self, differing: &[&Finding]) -> Self {
+        let end = format!("/{}]", self.name);
+        match differing.iter().find(|finding| finding.field.ends_with(&end)) {
+            Some(finding) if self.verdict == "honoured" => {
+                let how = finding.message.split_once(": ").map(|(_, how)| how.to_owned().into());
+                Self { verdict: "approximated", how, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -235,7 +250,12 @@ impl ConfigReport {
 impl IngressReport {
     fn of(loaded: &Loaded, ingress: &Reviewed, findings: &[Finding]) -> Self {
         let origin = loaded.origins.get(&ingress.object);
-        let annotations: Vec<Verdict> = ingress.annotations.iter().map(Verdict::from).collect();
+        let differing = findings.iter().filter(|finding| {
+            finding.reference.as_ref() == Some(&ingress.object) && finding.reason == "AnnotationApproximated"
+        });
+        let differing: Vec<_> = differing.collect();
+        let annotations: Vec<_> =
+            ingress.annotations.iter().map(|judged| Verdict::from(judged).of_value(&differing)).collect();
         let has = |word| annotations.iter().any(|verdict| verdict.verdict == word);
         let fails = findings.iter().any(|finding| {
             finding.reference.as_ref() == Some(&ingress.object)
