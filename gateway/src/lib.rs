@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod context;
 mod copies;
+mod deferred;
 mod gather;
 mod handover;
 mod handshake;
