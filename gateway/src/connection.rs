@@ -26,7 +26,6 @@ use tokio_rustls::server::TlsStream;
 use crate::access_log::Tls;
 use crate::admission::Permit;
 use crate::client_auth::Shown;
-use crate::deferred::Deferred;
 use crate::metrics::OpenConnection;
 use crate::proxy_header::Ends;
 
@@ -90,14 +89,14 @@ pub(crate) enum Transport {
     /// In plain text.
     Tcp(TcpStream),
     /// Encrypted.
-    Tls(Box<TlsStream<Deferred>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
     fn socket(&self) -> &TcpStream {
         match self {
             Self::Tcp(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0.socket(),
+            Self::Tls(tls) => tls.get_ref().0,
         }
     }
 }

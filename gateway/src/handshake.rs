@@ -14,7 +14,6 @@ use tokio_rustls::server::TlsStream;
 use crate::access_log::Tls;
 use crate::client_auth::Shown;
 use crate::connection::{Client, Connection, Held, Transport};
-use crate::deferred::Deferred;
 use crate::hello;
 use crate::metrics::{Alpn, Handshake, TlsSession, TlsVersion};
 use crate::proxy_header::Ends;
@@ -65,7 +64,7 @@ pub(crate) async fn handshake(
 enum Accepted {
     /// The handshake is over. A host may ask for a certificate: then with what it asks. And with what hosts get that say
     /// nothing.
-    Ended(Box<TlsStream<Deferred>>, Option<Arc<ClientAuth>>, Arc<ServerConfig>),
+    Ended(Box<TlsStream<TcpStream>>, Option<Arc<ClientAuth>>, Arc<ServerConfig>),
     /// An endpoint shakes hands: with what the client has sent so far.
     Passes(TcpStream, Vec<u8>, Target),
 }
@@ -88,8 +87,7 @@ async fn accept(server: &Server, handshakes: &Handshakes, mut tcp: TcpStream) ->
         Arc::make_mut(&mut config).alpn_protocols.retain(|protocol| protocol != b"h2");
     }
     drop(hello);
-    let mut stream = StartHandshake::from_parts(accepted, Deferred::new(tcp)).into_stream(config).await?;
-    stream.get_mut().0.release();
+    let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await?;
     Ok(Accepted::Ended(Box::new(stream), asked, plain))
 }
 

@@ -13,7 +13,6 @@ mod config;
 mod connection;
 mod context;
 mod copies;
-mod deferred;
 mod gather;
 mod handover;
 mod handshake;
